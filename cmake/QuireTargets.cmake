@@ -1,0 +1,54 @@
+# quire_cc_library, quire_cc_binary, quire_cc_test: one call per target, with its dependencies.
+include(GoogleTest OPTIONAL)
+
+# Flags of every target of ours.
+add_library(quire_flags INTERFACE)
+target_include_directories(quire_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(quire_flags INTERFACE -Wall -Wextra -Werror)
+if(QUIRE_SANITIZE STREQUAL "address")
+  target_compile_options(quire_flags INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(quire_flags INTERFACE -fsanitize=address,undefined)
+elseif(QUIRE_SANITIZE STREQUAL "thread")
+  target_compile_options(quire_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(quire_flags INTERFACE -fsanitize=thread)
+endif()
+
+# quire_cc_library(NAME quire_core SRCS ... HDRS ... DEPS ...)
+function(quire_cc_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(${ARG_NAME} STATIC ${ARG_SRCS} ${ARG_HDRS})
+    target_link_libraries(${ARG_NAME} PUBLIC quire_flags ${ARG_DEPS})
+  else()
+    add_library(${ARG_NAME} INTERFACE)
+    target_link_libraries(${ARG_NAME} INTERFACE quire_flags ${ARG_DEPS})
+  endif()
+endfunction()
+
+function(quire_cc_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE quire_flags ${ARG_DEPS})
+endfunction()
+
+# quire_cc_test(NAME kvcache_block_pool_test SRCS ... DEPS ... LABELS unit [TIMEOUT seconds] [WHOLE])
+# Labels: unit (< 1 s each), golden, e2e, slow, cuda. A binary's gtest cases are separate ctest
+# entries, so that a failure names its law; WHOLE keeps them together where set-up is dear.
+function(quire_cc_test)
+  cmake_parse_arguments(ARG "WHOLE" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE quire_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${ARG_NAME} PRIVATE
+    QUIRE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" QUIRE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if(ARG_WHOLE)
+    add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  else()
+    gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${ARG_NAME}.
+      PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  endif()
+endfunction()

@@ -1,0 +1,118 @@
+// The contract of everything a model computes that is not attention (ops/sampler.h
+// has the drawing of tokens). A backend (ops/cpu, ops/cuda)
+// implements it; ops/reference is the slow and obvious oracle.
+//
+// Letters: T tokens in the batch, E hidden size, F feed-forward size, V vocabulary, M rows of a
+// product, N and K its output and input features. Matrices are row-major device matrices whose
+// rows may be strided; "act" is the activation type (bf16 or fp32). The residual stream is fp32.
+//
+// Law of every op: a row of the result depends on that row's own inputs only, to the bit, never on
+// the number of rows or on their neighbours.
+//
+// Shapes and types are CHECKed. Nothing here allocates after the Make* calls.
+#ifndef QUIRE_OPS_OPS_H_
+#define QUIRE_OPS_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/device_memory.h"
+#include "core/dtype.h"
+
+namespace quire {
+
+// Some rows of a weight as a checkpoint stores them, in host memory.
+struct WeightRows {
+  const void* weight = nullptr;  // [out_features, in_features], row-major, contiguous
+  DType weight_dtype = DType::kBFloat16;
+  int64_t out_features = 0;
+  const void* bias = nullptr;  // [out_features], or null: zeros
+  DType bias_dtype = DType::kBFloat16;
+};
+
+// y = x W^T + b, with W the parts' rows one after the other (merged QKV, merged gate-up).
+struct LinearSpec {
+  std::string name;  // for messages
+  int64_t in_features = 0;
+  std::vector<WeightRows> parts;
+  DType act_dtype = DType::kBFloat16;  // weights are converted to it and packed once
+};
+
+// A packed weight, opaque to the layers above.
+class Linear {
+ public:
+  virtual ~Linear() = default;
+  int64_t in_features() const { return in_features_; }    // K
+  int64_t out_features() const { return out_features_; }  // N
+  // Device bytes of the packed weight (padding included) and the bias.
+  virtual size_t bytes() const = 0;
+
+ protected:
+  Linear(int64_t in_features, int64_t out_features)
+      : in_features_(in_features), out_features_(out_features) {}
+
+ private:
+  int64_t in_features_;
+  int64_t out_features_;
+};
+
+// A table of token vectors. Tied embeddings read the rows of the output projection: one copy.
+class Embedding {
+ public:
+  virtual ~Embedding() = default;
+  virtual size_t bytes() const = 0;  // 0 when tied
+};
+
+// A vector of fp32 parameters in device memory (norm weights).
+struct DeviceVector {
+  DeviceBuffer buffer;
+  const float* data() const { return static_cast<const float*>(buffer.data()); }
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  // Converts, merges and packs; the source is not read again afterwards. RESOURCE_EXHAUSTED when
+  // device memory ends.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) = 0;
+  // The token table [V, E] of its own, or one that reads `linear` (the tied lm_head, N = V, K = E),
+  // which must outlive it.
+  virtual absl::StatusOr<std::unique_ptr<Embedding>> MakeEmbedding(const WeightRows& table,
+                                                                   int64_t width,
+                                                                   DType act_dtype) = 0;
+  virtual std::unique_ptr<Embedding> TieEmbedding(const Linear& linear) = 0;
+  virtual absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) = 0;
+
+  // out[t] = table[token_ids[t]]. out fp32 [T, E].
+  virtual void Embed(const Embedding& table, DeviceArray<const int32_t> token_ids,
+                     const DeviceMatrix& out) = 0;
+
+  // out = x / sqrt(mean(x^2) + eps) * weight. x fp32 [T, E], out act or fp32 [T, E].
+  // (Zhang & Sennrich, "Root Mean Square Layer Normalization", 2019.)
+  virtual void RmsNorm(const DeviceMatrix& x, const DeviceVector& weight, float eps,
+                       const DeviceMatrix& out) = 0;
+  // residual += delta, then out = RmsNorm(residual). residual fp32, delta fp32 or act, all [T, E].
+  virtual void AddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
+                          const DeviceVector& weight, float eps, const DeviceMatrix& out) = 0;
+
+  // y = x W^T + b. x act [M, K], y act or fp32 [M, N].
+  virtual void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) = 0;
+
+  // out = silu(gate) * up, where gate_up act [T, 2F] holds gate in its first F columns and up in
+  // its last F. out act [T, F].
+  virtual void SiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) = 0;
+
+  // out[r] = x[rows[r]]. x and out fp32 [., E].
+  virtual void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
+                          const DeviceMatrix& out) = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_OPS_OPS_H_

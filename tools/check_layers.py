@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Holds the layers of docs/architecture.md: who may include whom, and where outside headers may go.
+
+Prints each breach as file:line and exits 1 if there is one. Run from anywhere.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# folder -> folders that it may include (itself always). Nothing points up.
+EDGES = {
+    "core": set(),
+    "kvcache": {"core"},
+    "ops": {"core"},
+    "attention": {"core", "kvcache"},
+    "scheduler": {"core", "kvcache"},
+    "model": {"core", "kvcache", "ops", "attention"},
+    "tokenizer": {"core"},
+    "engine": {"core", "kvcache", "ops", "attention", "scheduler", "model"},
+    "server": {"core", "kvcache", "ops", "attention", "scheduler", "model", "engine", "tokenizer", "quire"},
+    "client": {"quire"},
+}
+# The host half of the cache and the scheduler know counts and ids: no tensor, no device.
+HOST_ONLY = re.compile(
+    r"^(scheduler/.*|kvcache/(block_pool|block_table|prefix_index|kv_manager)\.(h|cc))$")
+HOST_ONLY_MAY_NOT = {"core/device_memory.h", "kvcache/kv_layout.h", "kvcache/kv_storage.h"}
+# Kernels compiled once per instruction set may include nothing with inline code of its own, or the
+# linker might keep a copy that needs a newer CPU.
+ISA_SOURCE = re.compile(r"(^|/)(kernels/|core/cpu/simd/)")
+ISA_MAY_STD = {"cstddef", "cstdint", "immintrin.h"}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
+DEVICE_HEADER = re.compile(r"^(cuda|cublas|cudnn|cub/|cutlass)")
+RPC_HEADER = re.compile(r"^(grpc|grpcpp|google/protobuf)/|\.pb\.h$")
+BACKEND_CHOICE = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif).*QUIRE_WITH_CUDA")
+
+
+def breaches(path, text):
+    rel = path.relative_to(ROOT).as_posix()
+    folder = rel.split("/", 1)[0]
+    is_cuda = rel.endswith((".cu", ".cuh")) or "/cuda/" in rel
+    for number, line in enumerate(text.splitlines(), 1):
+        if BACKEND_CHOICE.match(line) and rel != "engine/make_backend.cc":
+            yield number, "the backend is chosen in engine/make_backend.cc alone"
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        quoted, name = match.group(1) == '"', match.group(2)
+        target = name.split("/", 1)[0]
+        if quoted and target in EDGES.keys() | {"quire"}:
+            if folder in EDGES and target != folder and target not in EDGES[folder]:
+                yield number, f"{folder} may not include {target} ({name})"
+        if RPC_HEADER.search(name) and folder in EDGES and folder not in ("server", "client"):
+            yield number, f"gRPC and protobuf stop at server and client ({name})"
+        if DEVICE_HEADER.match(name) and not is_cuda:
+            yield number, f"device headers belong in */cuda/ ({name})"
+        if HOST_ONLY.match(rel) and name in HOST_ONLY_MAY_NOT:
+            yield number, f"host-only code includes no tensor or device header ({name})"
+        if ISA_SOURCE.search(rel) and folder in EDGES:
+            if not quoted and name not in ISA_MAY_STD:
+                yield number, f"a kernel compiled per instruction set includes only {sorted(ISA_MAY_STD)} ({name})"
+
+
+def main():
+    found = 0
+    for path in sorted(ROOT.rglob("*")):
+        if path.suffix not in (".h", ".cc", ".cu", ".cuh") or "build" in path.relative_to(ROOT).parts:
+            continue
+        for number, what in breaches(path, path.read_text()):
+            print(f"{path.relative_to(ROOT)}:{number}: {what}")
+            found += 1
+    print(f"check_layers: {found} breaches" if found else "check_layers: the layers hold")
+    return 1 if found else 0
+
+
+sys.exit(main())
