@@ -39,6 +39,12 @@ struct TokenLogprobs {
   std::vector<TokenLogprob> top;  // descending, ties by lowest id
 };
 
+// What the sampler made of one row.
+struct SampledToken {
+  TokenId token = 0;
+  TokenLogprobs logprobs;  // filled where asked
+};
+
 }  // namespace quire
 
 #endif  // QUIRE_CORE_SAMPLING_PARAMS_H_

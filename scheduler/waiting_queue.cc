@@ -1,0 +1,40 @@
+#include "scheduler/waiting_queue.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace quire {
+namespace {
+
+bool GoesBefore(const Sequence& a, const Sequence& b, const TenantShares& shares) {
+  if (a.request().priority != b.request().priority) {
+    return a.request().priority > b.request().priority;
+  }
+  if (a.owner->admitted != b.owner->admitted) return a.owner->admitted;
+  if (!a.owner->admitted && a.request().tenant != b.request().tenant) {
+    const int64_t served_a = shares.Served(a.request().tenant);
+    const int64_t served_b = shares.Served(b.request().tenant);
+    if (served_a != served_b) return served_a < served_b;
+  }
+  return RanksBelow(b, a);
+}
+
+}  // namespace
+
+void WaitingQueue::Remove(Sequence* sequence) {
+  const auto found = std::find(waiting_.begin(), waiting_.end(), sequence);
+  QUIRE_CHECK(found != waiting_.end()) << "request " << sequence->owner->key;
+  *found = waiting_.back();
+  waiting_.pop_back();
+}
+
+Sequence* WaitingQueue::Next(const TenantShares& shares) const {
+  Sequence* next = nullptr;
+  for (Sequence* candidate : waiting_) {
+    if (next == nullptr || GoesBefore(*candidate, *next, shares)) next = candidate;
+  }
+  return next;
+}
+
+}  // namespace quire
