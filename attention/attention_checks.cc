@@ -1,0 +1,53 @@
+#include "attention/attention_checks.h"
+
+#include "core/check.h"
+
+namespace quire {
+namespace {
+
+void CheckShape(const GqaShape& shape, const PagedKvView& kv) {
+  QUIRE_CHECK_GT(shape.num_kv_heads, 0);
+  QUIRE_CHECK_GT(shape.num_heads, 0);
+  QUIRE_CHECK_EQ(shape.num_heads % shape.num_kv_heads, 0);
+  QUIRE_CHECK_GT(shape.head_dim, 0);
+  QUIRE_CHECK_EQ(shape.head_dim % 2, 0);
+  QUIRE_CHECK_GE(shape.window, 0);
+  QUIRE_CHECK_EQ(kv.layout.num_kv_heads, shape.num_kv_heads);
+  QUIRE_CHECK_EQ(kv.layout.head_dim, shape.head_dim);
+  QUIRE_CHECK(kv.layout.dtype != DType::kFloat16);
+  QUIRE_CHECK_GT(kv.layout.block_tokens, 0);
+  QUIRE_CHECK_GE(kv.page_stride_bytes, static_cast<int64_t>(kv.layout.page_bytes()));
+}
+
+void CheckQkv(const DeviceMatrix& qkv, const GqaShape& shape) {
+  QUIRE_CHECK(qkv.dtype != DType::kFloat16);
+  QUIRE_CHECK_EQ(qkv.cols, shape.qkv_width());
+  if (qkv.rows > 1) QUIRE_CHECK_GE(qkv.row_stride, qkv.cols);
+}
+
+}  // namespace
+
+void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
+  CheckShape(params.shape, params.kv);
+  CheckQkv(params.qkv, params.shape);
+  QUIRE_CHECK_EQ(batch.positions.size, params.qkv.rows);
+  QUIRE_CHECK_EQ(batch.slots.size, params.qkv.rows);
+  QUIRE_CHECK_EQ(params.rope.rotary_dim % 2, 0);
+  QUIRE_CHECK_LE(params.rope.rotary_dim, params.shape.head_dim);
+}
+
+void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {
+  CheckShape(params.shape, params.kv);
+  CheckQkv(params.qkv, params.shape);
+  QUIRE_CHECK(params.out.dtype == params.qkv.dtype);
+  QUIRE_CHECK_EQ(params.out.rows, params.qkv.rows);
+  QUIRE_CHECK_EQ(params.out.cols, int64_t{params.shape.num_heads} * params.shape.head_dim);
+  if (params.out.rows > 1) QUIRE_CHECK_GE(params.out.row_stride, params.out.cols);
+  const int64_t entries = batch.kv_len.size;
+  QUIRE_CHECK_EQ(batch.query_start.size, entries + 1);
+  QUIRE_CHECK_EQ(batch.table_start.size, entries + 1);
+  QUIRE_CHECK_EQ(batch.first_block.size, entries);
+  QUIRE_CHECK_EQ(batch.query_start.data[entries], params.qkv.rows);
+}
+
+}  // namespace quire

@@ -1,0 +1,144 @@
+#include "tests/testing/paged_kv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "core/check.h"
+#include "core/elements.h"
+
+namespace quire::testing {
+namespace {
+
+constexpr int32_t kWildIds[] = {-1, 0x7fffffff, -2147483647 - 1, 123456789};
+constexpr int64_t kGapBytes = 192;  // between pages of a layer: other layers in a real pool
+
+template <typename T>
+DeviceArray<const T> View(const std::vector<T>& values) {
+  return {values.data(), static_cast<int64_t>(values.size())};
+}
+
+}  // namespace
+
+PagedKv::PagedKv(const GqaShape& shape, int block_tokens, DType cache_dtype,
+                 const std::vector<KvEntry>& entries, uint32_t seed, bool drop_old_pages)
+    : shape_(shape) {
+  view_.layout = {shape.num_kv_heads, shape.head_dim, block_tokens, cache_dtype};
+  view_.page_stride_bytes = static_cast<int64_t>(view_.layout.page_bytes()) + kGapBytes;
+  query_start_ = {0};
+  table_start_ = {0};
+  int32_t num_blocks = 3;  // nobody's
+  for (const KvEntry& entry : entries) {
+    num_blocks += (entry.kv_tokens + block_tokens - 1) / block_tokens;
+  }
+  std::vector<int32_t> free(num_blocks);
+  std::iota(free.begin(), free.end(), 0);
+  std::mt19937 random(seed);
+  std::shuffle(free.begin(), free.end(), random);
+  for (const KvEntry& entry : entries) {
+    QUIRE_CHECK_LE(entry.query_tokens, entry.kv_tokens);
+    query_start_.push_back(query_start_.back() + entry.query_tokens);
+    kv_len_.push_back(entry.kv_tokens);
+    const int64_t e = num_entries() - 1;
+    const auto first_seen = static_cast<int32_t>(FirstSeen(e) / block_tokens);
+    first_block_.push_back(drop_old_pages ? first_seen : 0);
+    const int32_t pages = (entry.kv_tokens + block_tokens - 1) / block_tokens;
+    for (int32_t page = first_block_.back(); page < pages; ++page) {
+      if (page < first_seen) {
+        blocks_.push_back(kWildIds[page % 4]);
+      } else {
+        blocks_.push_back(free.back());
+        free.pop_back();
+      }
+    }
+    // Pages reserved ahead that no row sees yet.
+    blocks_.push_back(kWildIds[e % 4]);
+    table_start_.push_back(static_cast<int32_t>(blocks_.size()));
+    for (int32_t p = entry.kv_tokens - entry.query_tokens; p < entry.kv_tokens; ++p) {
+      positions_.push_back(p);
+      const int64_t index = table_start_[e] + p / block_tokens - first_block_[e];
+      slots_.push_back(int64_t{blocks_[index]} * block_tokens + p % block_tokens);
+    }
+  }
+  // Exactly the pages' bytes, so that AddressSanitizer sees a step over the end. 0xff is NaN in
+  // bf16 and fp32.
+  pool_.assign((num_blocks - 1) * view_.page_stride_bytes + view_.layout.page_bytes(), 0xff);
+  view_.base = pool_.data();
+}
+
+AttentionBatch PagedKv::batch() const {
+  return {View(query_start_), View(kv_len_),      View(positions_), View(slots_),
+          View(table_start_), View(first_block_), View(blocks_)};
+}
+
+AttentionBatch PagedKv::Slice(int64_t e, int32_t begin, int32_t end, SliceStorage& storage) const {
+  const int32_t first_row = query_start_[e] + begin;
+  const int32_t rows = end - begin;
+  const int32_t last_position = positions_[first_row + rows - 1];
+  storage.query_start = {0, rows};
+  storage.kv_len = {last_position + 1};
+  storage.table_start = {0, table_start_[e + 1] - table_start_[e]};
+  storage.first_block = {first_block_[e]};
+  return {View(storage.query_start),
+          View(storage.kv_len),
+          {positions_.data() + first_row, rows},
+          {slots_.data() + first_row, rows},
+          View(storage.table_start),
+          View(storage.first_block),
+          {blocks_.data() + table_start_[e], storage.table_start[1]}};
+}
+
+int64_t PagedKv::FirstSeen(int64_t e) const {
+  const int64_t query_tokens = query_start_[e + 1] - query_start_[e];
+  const int64_t first_position = kv_len_[e] - query_tokens;
+  return shape_.window > 0 ? std::max<int64_t>(0, first_position - shape_.window + 1) : 0;
+}
+
+void PagedKv::SetElement(int64_t e, int64_t position, int64_t offset, float value) {
+  const int64_t index = table_start_[e] + position / view_.layout.block_tokens - first_block_[e];
+  StoreElement(pool_.data() + blocks_[index] * view_.page_stride_bytes, view_.layout.dtype, offset,
+               value);
+}
+
+void PagedKv::SetKey(int64_t e, int64_t position, int head, int d, float value) {
+  const int token = static_cast<int>(position % view_.layout.block_tokens);
+  SetElement(e, position, view_.layout.KeyOffset(head, token, d), value);
+}
+
+void PagedKv::SetValue(int64_t e, int64_t position, int head, int d, float value) {
+  const int token = static_cast<int>(position % view_.layout.block_tokens);
+  SetElement(e, position, view_.layout.ValueOffset(head, token, d), value);
+}
+
+void PagedKv::FillNormal(uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  for (int64_t e = 0; e < num_entries(); ++e) {
+    for (int64_t position = FirstSeen(e); position < kv_len_[e]; ++position) {
+      for (int head = 0; head < shape_.num_kv_heads; ++head) {
+        for (int d = 0; d < shape_.head_dim; ++d) {
+          SetKey(e, position, head, d, normal(random));
+          SetValue(e, position, head, d, normal(random));
+        }
+      }
+    }
+  }
+}
+
+RopeTables::RopeTables(int64_t max_positions, int rotary_dim, double theta)
+    : max_positions_(max_positions), rotary_dim_(rotary_dim) {
+  for (int64_t p = 0; p < max_positions; ++p) {
+    for (int i = 0; i < rotary_dim / 2; ++i) {
+      const double angle = static_cast<double>(p) * std::pow(theta, -2.0 * i / rotary_dim);
+      cos_.push_back(static_cast<float>(std::cos(angle)));
+      sin_.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+}
+
+RopeTable RopeTables::view() const {
+  return {cos_.data(), sin_.data(), max_positions_, rotary_dim_};
+}
+
+}  // namespace quire::testing
