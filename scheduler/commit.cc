@@ -104,6 +104,11 @@ void Scheduler::CommitSample(const PlanSample& sample, const SampledToken& sampl
   if (sequence.state == SequenceState::kDone) return;
   // A draw stays good even if its sequence was preempted meanwhile: its logits were.
   QUIRE_CHECK_EQ(sample.position, sequence.num_tokens());
+  if (sampled.token < 0) {
+    FinishAll(*sequence.owner, FinishReason::kFailed,
+              absl::InternalError("the model gave no finite logit to choose a token from"), now);
+    return;
+  }
   sequence.output.push_back(sampled.token);
   if (sequence.epoch == sample.epoch) AdvanceComputed(sequence, sample.position);
   LiveRequest& live = *sequence.owner;

@@ -64,6 +64,10 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
   live->request = std::move(request);
   live->max_new_tokens = live->request->stopping.max_new_tokens.value_or(
       capacity_tokens_ - static_cast<int64_t>(live->request->prompt.size()));
+  const StoppingParams& stopping = live->request->stopping;
+  live->end_ids = stopping.eos_token_ids;
+  live->end_ids.insert(live->end_ids.end(), stopping.stop_token_ids.begin(),
+                       stopping.stop_token_ids.end());
   live->arrival = now;
   live->live_sequences = live->request->num_sequences;
   for (int index = 0; index < live->request->num_sequences; ++index) {

@@ -64,7 +64,8 @@ struct Sequence {
 struct LiveRequest {
   RequestKey key;
   std::shared_ptr<const Request> request;
-  int64_t max_new_tokens = 0;  // resolved
+  int64_t max_new_tokens = 0;    // resolved
+  std::vector<TokenId> end_ids;  // eos and stop tokens: banned below min_new_tokens
   std::vector<std::unique_ptr<Sequence>> sequences;
   int live_sequences = 0;
   bool admitted = false;  // once; counts against the queue's bound before

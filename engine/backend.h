@@ -1,0 +1,53 @@
+// A device and everything that runs on it, behind the interfaces of ops and attention.
+#ifndef QUIRE_ENGINE_BACKEND_H_
+#define QUIRE_ENGINE_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "attention/attention.h"
+#include "core/device_memory.h"
+#include "core/dtype.h"
+#include "model/model_config.h"
+#include "ops/ops.h"
+#include "ops/sampler.h"
+
+namespace quire {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual DeviceMemory& memory() = 0;
+  virtual Ops& ops() = 0;
+  virtual Attention& attention() = 0;
+  virtual Sampler& sampler() = 0;
+
+  // "cpu, avx512, 2 threads": for people.
+  virtual std::string Describe() const = 0;
+  // The type that a model stored in `stored` computes in; INVALID_ARGUMENT where `wanted` is one
+  // that the device does not compute in.
+  virtual absl::StatusOr<DType> ActDType(DType stored, std::optional<DType> wanted) const = 0;
+  // Plans that may be outstanding.
+  virtual int pipeline_depth() const = 0;
+  // Whether prefill and decode kernels agree to the bit.
+  virtual bool prefill_equals_decode() const = 0;
+  virtual int default_block_tokens() const = 0;
+};
+
+struct BackendOptions {
+  std::string device = "auto";   // auto, cpu, cuda
+  std::string cpu_isa = "auto";  // see core/cpu/cpu_isa.h
+  int threads = 0;               // 0: as many as the CPUs that this process may use
+  int64_t max_batch_tokens = 0;  // rows of one step at most: sizes scratch memory
+};
+
+// The one place that chooses. INVALID_ARGUMENT or FAILED_PRECONDITION for a device that is not
+// there.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options,
+                                                     const ModelConfig& model);
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_BACKEND_H_

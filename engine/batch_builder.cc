@@ -1,0 +1,117 @@
+#include "engine/batch_builder.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace quire {
+namespace {
+
+template <typename T>
+DeviceArray<const T> View(const std::vector<T>& values) {
+  return {.data = values.data(), .size = static_cast<int64_t>(values.size())};
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(const KvManager& kv, int depth) : kv_(kv), ring_(depth) {
+  for (Staging& staging : ring_) {
+    staging.groups.resize(kv.num_groups());
+    staging.batch.model.groups.resize(kv.num_groups());
+    staging.batch.model.copies.resize(kv.num_groups());
+  }
+}
+
+const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
+  Staging& staging = ring_[next_];
+  next_ = (next_ + 1) % ring_.size();
+  staging.token_ids.clear();
+  staging.positions.clear();
+  staging.query_start.assign(1, 0);
+  staging.kv_len.clear();
+  for (Staging::Group& group : staging.groups) {
+    group.slots.clear();
+    group.table_start.assign(1, 0);
+    group.first_block.clear();
+    group.blocks.clear();
+  }
+  for (const PlanEntry& entry : plan.entries) PackEntry(entry, staging);
+
+  StepBatch& batch = staging.batch;
+  batch.model.num_rows = plan.num_rows;
+  batch.model.num_generated_rows = plan.num_generated_rows;
+  batch.model.token_ids = View(staging.token_ids);
+  for (int group = 0; group < kv_.num_groups(); ++group) {
+    const Staging::Group& arrays = staging.groups[group];
+    batch.model.groups[group] = {.query_start = View(staging.query_start),
+                                 .kv_len = View(staging.kv_len),
+                                 .positions = View(staging.positions),
+                                 .slots = View(arrays.slots),
+                                 .table_start = View(arrays.table_start),
+                                 .first_block = View(arrays.first_block),
+                                 .blocks = View(arrays.blocks)};
+    batch.model.copies[group].clear();
+  }
+  for (const PageCopy& copy : plan.copies) {
+    batch.model.copies[copy.group].emplace_back(copy.source, copy.target);
+  }
+  PackSamples(plan, batch);
+  return batch;
+}
+
+void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
+  const Sequence& sequence = *entry.sequence;
+  const int block_tokens = kv_.config().block_tokens;
+  for (int64_t position = entry.begin; position < entry.end; ++position) {
+    QUIRE_CHECK_LT(position, sequence.num_tokens());
+    staging.token_ids.push_back(sequence.token(position));
+    staging.positions.push_back(static_cast<int32_t>(position));
+  }
+  staging.query_start.push_back(static_cast<int32_t>(staging.token_ids.size()));
+  staging.kv_len.push_back(static_cast<int32_t>(entry.end));
+  for (int group = 0; group < kv_.num_groups(); ++group) {
+    const BlockTable& table = sequence.kv.tables[group];
+    Staging::Group& arrays = staging.groups[group];
+    for (int64_t position = entry.begin; position < entry.end; ++position) {
+      arrays.slots.push_back(table.Slot(position, block_tokens).value());
+    }
+    // The pages that the entry's rows see, and no others.
+    const int32_t first = std::max(table.first_block, kv_.FirstVisibleBlock(group, entry.begin));
+    const auto end = static_cast<int32_t>((entry.end + block_tokens - 1) / block_tokens);
+    arrays.first_block.push_back(first);
+    for (int32_t block = first; block < end; ++block) {
+      arrays.blocks.push_back(table.At(block).value());
+    }
+    arrays.table_start.push_back(static_cast<int32_t>(arrays.blocks.size()));
+  }
+}
+
+void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) {
+  batch.logits_rows = plan.logits_rows;
+  batch.samples.clear();
+  for (const PlanSample& sample : plan.samples) {
+    const Sequence& sequence = *sample.sequence;
+    const Request& request = sequence.request();
+    const int64_t output_position = sample.position - sequence.prompt_tokens();
+    SampleRow row;
+    row.logits_row = sample.logits_row;
+    row.params = &request.sampling;
+    row.sequence_index = static_cast<uint32_t>(sequence.index);
+    row.output_position = static_cast<uint64_t>(output_position);
+    row.prompt = request.prompt;
+    row.output = sequence.output;
+    if (output_position < request.stopping.min_new_tokens) row.banned = sequence.owner->end_ids;
+    row.top_logprobs = request.top_logprobs;
+    batch.samples.push_back(row);
+  }
+  batch.scored_rows.clear();
+  batch.scored_targets.clear();
+  batch.scored_top.clear();
+  for (const PromptLogprobRow& scored : plan.prompt_logprobs) {
+    batch.scored_rows.push_back(scored.row);
+    batch.scored_targets.push_back(scored.sequence->token(scored.position));
+    batch.scored_top.push_back(scored.sequence->request().top_logprobs.value_or(0));
+  }
+}
+
+}  // namespace quire

@@ -1,0 +1,51 @@
+// StepPlan -> StepBatch: the only place that knows both.
+#ifndef QUIRE_ENGINE_BATCH_BUILDER_H_
+#define QUIRE_ENGINE_BATCH_BUILDER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/step_batch.h"
+#include "kvcache/kv_manager.h"
+#include "scheduler/step_plan.h"
+
+namespace quire {
+
+class BatchBuilder {
+ public:
+  // `depth` batches may be in use at a time.
+  BatchBuilder(const KvManager& kv, int depth);
+
+  // Packs the plan's rows. The batch stays valid until `depth` more have been built, and borrows
+  // tokens and parameters from the plan's sequences until the plan commits. Every token of the
+  // rows is known (a depth of 1).
+  const StepBatch& Build(const StepPlan& plan);
+
+ private:
+  // The arrays of one batch; their memory is kept from step to step.
+  struct Staging {
+    std::vector<int32_t> token_ids;    // [T]
+    std::vector<int32_t> positions;    // [T]
+    std::vector<int32_t> query_start;  // [S + 1]
+    std::vector<int32_t> kv_len;       // [S]
+    struct Group {
+      std::vector<int64_t> slots;        // [T]
+      std::vector<int32_t> table_start;  // [S + 1]
+      std::vector<int32_t> first_block;  // [S]
+      std::vector<int32_t> blocks;
+    };
+    std::vector<Group> groups;
+    StepBatch batch;
+  };
+
+  void PackEntry(const PlanEntry& entry, Staging& staging) const;
+  static void PackSamples(const StepPlan& plan, StepBatch& batch);
+
+  const KvManager& kv_;
+  std::vector<Staging> ring_;
+  size_t next_ = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_BATCH_BUILDER_H_

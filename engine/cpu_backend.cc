@@ -1,0 +1,78 @@
+#include "engine/cpu_backend.h"
+
+#include <sched.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "attention/reference/reference_attention.h"
+#include "core/cpu/cpu_isa.h"
+#include "core/cpu/host_memory.h"
+#include "core/cpu/thread_pool.h"
+#include "core/status_macros.h"
+#include "ops/reference/reference_ops.h"
+#include "ops/reference/reference_sampler.h"
+
+namespace quire {
+namespace {
+
+// CPUs that this process may run on: affinity masks (containers, taskset) count.
+int UsableCpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(CpuIsa isa, int threads)
+      : isa_(isa),
+        pool_(threads),
+        memory_(pool_),
+        ops_(MakeReferenceOps(memory_)),
+        attention_(MakeReferenceAttention()),
+        sampler_(MakeReferenceSampler()) {}
+
+  DeviceMemory& memory() override { return memory_; }
+  Ops& ops() override { return *ops_; }
+  Attention& attention() override { return *attention_; }
+  Sampler& sampler() override { return *sampler_; }
+
+  std::string Describe() const override {
+    const absl::string_view isa = CpuIsaName(isa_);
+    return absl::StrCat("cpu (", isa, ", ", pool_.num_threads(),
+                        pool_.num_threads() == 1 ? " thread)" : " threads)");
+  }
+
+  absl::StatusOr<DType> ActDType(DType stored, std::optional<DType> wanted) const override {
+    if (wanted == DType::kFloat16) {
+      return absl::InvalidArgumentError(
+          "--dtype float16: the CPU computes in bfloat16 or float32; use one of these, or auto");
+    }
+    const DType chosen = wanted.value_or(stored);
+    return chosen == DType::kFloat16 ? DType::kFloat32 : chosen;
+  }
+
+  int pipeline_depth() const override { return 1; }
+  bool prefill_equals_decode() const override { return true; }
+  int default_block_tokens() const override { return 64; }
+
+ private:
+  CpuIsa isa_;
+  ThreadPool pool_;
+  HostMemory memory_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Attention> attention_;
+  std::unique_ptr<Sampler> sampler_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& options,
+                                                        const ModelConfig& /*model*/) {
+  QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
+  const int threads = options.threads > 0 ? options.threads : UsableCpus();
+  return std::make_unique<CpuBackend>(isa, threads);
+}
+
+}  // namespace quire

@@ -1,0 +1,217 @@
+#include "engine/engine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/check.h"
+#include "core/status_macros.h"
+
+namespace quire {
+namespace {
+
+#ifdef NDEBUG
+constexpr bool kChecksEveryStep = false;
+#else
+constexpr bool kChecksEveryStep = true;
+#endif
+
+}  // namespace
+
+Engine::Engine(const EngineConfig& config, std::unique_ptr<Executor> executor)
+    : config_(config),
+      kv_(config.kv),
+      scheduler_(config.scheduler, &kv_),
+      builder_(kv_, config.scheduler.pipeline_depth),
+      executor_(std::move(executor)) {
+  Publish(absl::ZeroDuration());
+  thread_ = std::thread([this] { Run(); });
+}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    stopping_ = true;
+  }
+  work_.notify_one();
+  thread_.join();
+}
+
+void Engine::Run() {
+  while (true) {
+    Admit();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (stopping_) break;
+    }
+    if (!Step()) AwaitWork();
+  }
+  Admit();  // what came in before stopping_ was set
+  while (!outstanding_.empty()) CommitOldest();
+  const absl::Time now = absl::Now();
+  std::vector<RequestKey> live;
+  for (const auto& [key, stream] : streams_) live.push_back(key);
+  for (RequestKey key : live) {
+    scheduler_.Fail(key, absl::UnavailableError("the server is shutting down"), now);
+  }
+  Emit();
+}
+
+// One step. False when there was nothing to do.
+bool Engine::Step() {
+  const absl::Time start = absl::Now();
+  StepPlan plan = scheduler_.Plan(start);
+  const bool planned = !plan.empty();
+  if (planned) {
+    executor_->Submit(builder_.Build(plan));
+    outstanding_.push_back(std::move(plan));
+    ++steps_;
+  }
+  const bool full = static_cast<int>(outstanding_.size()) == config_.scheduler.pipeline_depth;
+  const bool commits = !outstanding_.empty() && (full || !planned);
+  if (commits) CommitOldest();
+  Emit();
+  if (kChecksEveryStep) scheduler_.CheckInvariants();
+  Publish(absl::Now() - start);
+  return planned || commits;
+}
+
+void Engine::CommitOldest() {
+  const StepResult result = executor_->Wait();
+  StepPlan plan = std::move(outstanding_.front());
+  outstanding_.pop_front();
+  scheduler_.Commit(std::move(plan), result, absl::Now());
+}
+
+// Hands every event to its stream, and forgets streams that have had their last.
+void Engine::Emit() {
+  for (TokenEvent& event : scheduler_.TakeEvents()) {
+    const RequestKey key = event.request;
+    const auto found = streams_.find(key);
+    QUIRE_CHECK(found != streams_.end()) << "request " << key;
+    if (event.finish) --found->second.unfinished;
+    const bool ends = found->second.unfinished == 0;
+    const std::shared_ptr<TokenStream> stream = found->second.stream;
+    if (ends) streams_.erase(found);
+    if (stream->Push(std::move(event)) && !ends) scheduler_.Pause(key, absl::Now());
+  }
+}
+
+void Engine::Publish(absl::Duration step_time) {
+  const SchedulerStats scheduler = scheduler_.stats();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.scheduler = scheduler;
+  stats_.kv.resize(kv_.num_groups());
+  for (int group = 0; group < kv_.num_groups(); ++group) {
+    const BlockPool& pool = kv_.pool(group);
+    stats_.kv[group] = {.num_blocks = pool.num_blocks(),
+                        .free = pool.num_free(),
+                        .cached = pool.num_cached(),
+                        .referenced = pool.num_referenced()};
+  }
+  stats_.steps = steps_;
+  stats_.last_step = step_time;
+  waiting_requests_ = scheduler.waiting;
+  live_requests_ = static_cast<int64_t>(streams_.size());
+  if (live_requests_ == 0 && unread_submissions_ == 0) idle_.notify_all();
+}
+
+void Engine::AwaitWork() {
+  const absl::Time expiry = scheduler_.NextExpiry();
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto has_work = [&] { return !commands_.empty() || stopping_; };
+  if (expiry == absl::InfiniteFuture()) {
+    work_.wait(lock, has_work);
+  } else {
+    work_.wait_until(lock, absl::ToChronoTime(expiry), has_work);
+  }
+}
+
+void Engine::Admit() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    admitting_.swap(commands_);
+  }
+  for (const Command& command : admitting_) command();
+  admitting_.clear();
+}
+
+bool Engine::Post(Command command) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return false;
+    commands_.push_back(std::move(command));
+  }
+  work_.notify_one();
+  return true;
+}
+
+absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request> request,
+                                                  std::function<void()> on_ready) {
+  QUIRE_RETURN_IF_ERROR(CheckFits(*request));
+  Submission made;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (draining_) return absl::UnavailableError("the server is draining; try another one");
+    const int64_t queued = unread_submissions_ + waiting_requests_;
+    if (queued >= config_.max_queue) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the queue is full: ", queued, " requests wait, the limit is ",
+                       config_.max_queue, " (--max-queue); try again later"));
+    }
+    const RequestKey key(next_key_++);
+    made.key = key;
+    made.stream = std::make_shared<TokenStream>(
+        std::move(on_ready), [this, key] { Post([this, key] { scheduler_.Resume(key); }); });
+    ++unread_submissions_;
+    commands_.push_back([this, key, request = std::move(request), stream = made.stream] {
+      streams_.emplace(key, LiveStream{.stream = stream, .unfinished = request->num_sequences});
+      scheduler_.Add(key, request, absl::Now());
+      const std::lock_guard<std::mutex> relock(mutex_);
+      --unread_submissions_;
+      ++waiting_requests_;
+      ++live_requests_;
+    });
+  }
+  work_.notify_one();
+  return made;
+}
+
+void Engine::Cancel(RequestKey key) {
+  Post([this, key] { scheduler_.Cancel(key, absl::Now()); });
+}
+
+void Engine::FinishAt(RequestKey key, int sequence_index, int64_t num_tokens) {
+  Post([=, this] { scheduler_.FinishAt(key, sequence_index, num_tokens, absl::Now()); });
+}
+
+absl::Status Engine::Estimate(std::shared_ptr<const Request> request,
+                              std::function<void(const FitReport&)> done) {
+  const bool posted = Post([this, request = std::move(request), done = std::move(done)] {
+    done(scheduler_.Estimate(*request));
+  });
+  return posted ? absl::OkStatus() : absl::UnavailableError("the server is shutting down");
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return stats_;
+}
+
+void Engine::BeginDrain() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  draining_ = true;
+}
+
+bool Engine::AwaitIdle(absl::Time deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto is_idle = [&] { return live_requests_ == 0 && unread_submissions_ == 0; };
+  if (deadline == absl::InfiniteFuture()) {
+    idle_.wait(lock, is_idle);
+    return true;
+  }
+  return idle_.wait_until(lock, absl::ToChronoTime(deadline), is_idle);
+}
+
+}  // namespace quire

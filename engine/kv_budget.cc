@@ -1,0 +1,75 @@
+#include "engine/kv_budget.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace quire {
+namespace {
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Pools with which sequences of `tokens` tokens in all fit.
+std::vector<KvGroupStorage> PoolsFor(const KvGroups& kv_groups, const SchedulerConfig& scheduler,
+                                     int64_t tokens) {
+  std::vector<KvGroupStorage> pools;
+  for (const KvGroup& group : kv_groups.groups) {
+    const int block_tokens = group.layout.block_tokens;
+    int64_t blocks = CeilDiv(tokens, block_tokens);
+    if (group.window > 0) {
+      // Each sequence keeps its window, and a page that it has begun; chunks come on top.
+      const int64_t windows =
+          scheduler.max_num_sequences * (CeilDiv(group.window, block_tokens) + 1) +
+          CeilDiv(scheduler.pipeline_depth * scheduler.max_batch_tokens, block_tokens);
+      const int64_t least = Scheduler::MinWindowBlocks(scheduler, group.window, block_tokens);
+      blocks = std::max(std::min(blocks, windows), least);
+    }
+    pools.push_back({.layout = group.layout,
+                     .num_layers = static_cast<int>(group.layers.size()),
+                     .num_blocks = static_cast<int32_t>(blocks)});
+  }
+  return pools;
+}
+
+size_t TotalBytes(const std::vector<KvGroupStorage>& pools) {
+  size_t bytes = 0;
+  for (const KvGroupStorage& pool : pools) bytes += pool.block_bytes() * pool.num_blocks;
+  return bytes;
+}
+
+int64_t MaxTokens(const SchedulerConfig& scheduler) {
+  return scheduler.max_num_sequences * scheduler.context_tokens;
+}
+
+}  // namespace
+
+size_t MaxKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
+  return TotalBytes(PoolsFor(kv_groups, scheduler, MaxTokens(scheduler)));
+}
+
+absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_groups,
+                                                         const SchedulerConfig& scheduler,
+                                                         size_t budget_bytes) {
+  const int block_tokens = kv_groups.groups.front().layout.block_tokens;
+  const auto bytes_for = [&](int64_t blocks) {
+    return TotalBytes(PoolsFor(kv_groups, scheduler, blocks * block_tokens));
+  };
+  int64_t low = 1;
+  if (bytes_for(low) > budget_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("--kv-cache-bytes ", budget_bytes,
+                                                     " is too small: the least that works is ",
+                                                     bytes_for(low), " bytes"));
+  }
+  int64_t high = CeilDiv(MaxTokens(scheduler), block_tokens);
+  while (low < high) {  // the most blocks that fit, in [low, high]
+    const int64_t middle = (low + high + 1) / 2;
+    if (bytes_for(middle) <= budget_bytes) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return PoolsFor(kv_groups, scheduler, low * block_tokens);
+}
+
+}  // namespace quire

@@ -1,0 +1,117 @@
+#include "engine/load_model.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
+#include "engine/kv_budget.h"
+#include "model/weight_source.h"
+
+namespace quire {
+namespace {
+
+// Logits of this many rows at a time: as many as decode together, within 64 MiB or so.
+int64_t LogitsRows(const ModelConfig& config, int max_num_sequences) {
+  const int64_t affordable = (int64_t{64} << 20) / (config.vocab_size * int64_t{sizeof(float)});
+  return std::clamp<int64_t>(max_num_sequences, 1, std::max<int64_t>(16, affordable));
+}
+
+HashKey RandomHashKey() {
+  std::random_device random;
+  const auto word = [&] { return uint64_t{random()} << 32 | random(); };
+  return {word(), word()};
+}
+
+std::string Mebibytes(size_t bytes) { return absl::StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
+
+}  // namespace
+
+LoadedModel::~LoadedModel() = default;
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const LoadOptions& options,
+                                                               const LoadProgress& progress) {
+  std::unique_ptr<LoadedModel> loaded(new LoadedModel);
+  QUIRE_RETURN_IF_ERROR(loaded->Start(options, progress));
+  return loaded;
+}
+
+absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& progress) {
+  QUIRE_ASSIGN_OR_RETURN(config_, ReadModelConfig(options.model));
+  std::unique_ptr<WeightSource> source;
+  if (options.random_weights) {
+    source = RandomWeights(config_);
+  } else {
+    QUIRE_ASSIGN_OR_RETURN(source, OpenCheckpoint(options.model));
+  }
+  QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(options.backend, config_));
+  device_ = backend_->Describe();
+  const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
+  QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));
+
+  SchedulerConfig scheduler;
+  scheduler.max_batch_tokens = options.max_batch_tokens;
+  scheduler.max_num_sequences = options.max_num_sequences;
+  scheduler.context_tokens = options.max_context > 0
+                                 ? std::min(options.max_context, config_.max_position_embeddings)
+                                 : config_.max_position_embeddings;
+  scheduler.pipeline_depth = backend_->pipeline_depth();
+  scheduler.share_generated_blocks = backend_->prefill_equals_decode();
+  scheduler.stall_limit = options.stall_limit;
+  const int block_tokens =
+      options.block_tokens > 0 ? options.block_tokens : backend_->default_block_tokens();
+  const KvGroups kv_groups = GroupKvLayers(config_, block_tokens, act_dtype_);
+  DecoderLimits limits{.max_batch_tokens = options.max_batch_tokens,
+                       .max_logits_rows = LogitsRows(config_, options.max_num_sequences),
+                       .max_positions = scheduler.context_tokens};
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<KvGroupStorage> pools,
+                         PlanMemory(options, kv_groups, scheduler, limits));
+
+  EngineConfig engine{.scheduler = scheduler, .kv = {}, .max_queue = options.max_queue};
+  engine.kv.block_tokens = block_tokens;
+  engine.kv.hash_key = RandomHashKey();
+  for (size_t group = 0; group < pools.size(); ++group) {
+    engine.kv.groups.push_back(
+        {.window = kv_groups.groups[group].window, .num_blocks = pools[group].num_blocks});
+    block_bytes_.push_back(pools[group].block_bytes());
+    kv_bytes_per_token_ += pools[group].layout.token_bytes() * pools[group].num_layers;
+  }
+  // No position lies beyond what the pools hold.
+  limits.max_positions = std::min(limits.max_positions, KvManager(engine.kv).MaxSequenceTokens());
+
+  QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
+                         LoadWeights(config_, act_dtype_, *source, backend_->ops(), progress));
+  unused_tensors_ = source->Unused();
+  source.reset();
+  QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
+  QUIRE_ASSIGN_OR_RETURN(
+      decoder_,
+      Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
+                      backend_->ops(), backend_->attention(), backend_->memory()));
+  engine_ = std::make_unique<Engine>(engine, MakeInlineExecutor(*decoder_, backend_->sampler()));
+  return absl::OkStatus();
+}
+
+// Sizes the KV pools, and refuses what can't fit with the numbers.
+absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
+    const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
+    const DecoderLimits& limits) const {
+  const size_t weights = static_cast<size_t>(CountParameters(config_)) * DTypeBytes(act_dtype_);
+  const size_t activations = Decoder::ActivationBytes(config_, act_dtype_, limits);
+  const size_t available = backend_->memory().AvailableBytes();
+  const size_t left = available > weights + activations ? available - weights - activations : 0;
+  // Unasked, the cache takes at most half of what the rest leaves.
+  const size_t budget = options.kv_cache_bytes.value_or(
+      std::min({kDefaultKvBytes, left / 2, MaxKvBytes(kv_groups, scheduler)}));
+  if (weights + activations + budget > available) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the model does not fit: weights ", Mebibytes(weights), " + activations ",
+        Mebibytes(activations), " + KV cache ", Mebibytes(budget), " = ",
+        Mebibytes(weights + activations + budget), ", but ", Mebibytes(available),
+        " are available; lower --kv-cache-bytes or --max-batch-tokens, or use a smaller model"));
+  }
+  return PlanKvBlocks(kv_groups, scheduler, budget);
+}
+
+}  // namespace quire

@@ -1,0 +1,29 @@
+#include "model/kv_groups.h"
+
+#include <algorithm>
+
+namespace quire {
+
+KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype) {
+  KvGroups made;
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    const int window = config.layer_windows[layer];
+    auto group = std::find_if(made.groups.begin(), made.groups.end(),
+                              [&](const KvGroup& g) { return g.window == window; });
+    if (group == made.groups.end()) {
+      made.groups.push_back({.window = window,
+                             .layout = {.num_kv_heads = config.num_kv_heads,
+                                        .head_dim = config.head_dim,
+                                        .block_tokens = block_tokens,
+                                        .dtype = kv_dtype},
+                             .layers = {}});
+      group = made.groups.end() - 1;
+    }
+    made.places.push_back({.group = static_cast<int>(group - made.groups.begin()),
+                           .layer = static_cast<int>(group->layers.size())});
+    group->layers.push_back(layer);
+  }
+  return made;
+}
+
+}  // namespace quire

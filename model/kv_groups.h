@@ -1,0 +1,33 @@
+// Which layers share a KV group: those with the same window and row bytes.
+#ifndef QUIRE_MODEL_KV_GROUPS_H_
+#define QUIRE_MODEL_KV_GROUPS_H_
+
+#include <vector>
+
+#include "kvcache/kv_layout.h"
+#include "model/model_config.h"
+
+namespace quire {
+
+struct KvGroup {
+  int window = 0;  // 0 = full attention
+  GqaPageLayout layout;
+  std::vector<int> layers;  // of the model, ascending
+};
+
+// Where a layer's pages are.
+struct KvPlace {
+  int group = 0;
+  int layer = 0;  // of the group's
+};
+
+struct KvGroups {
+  std::vector<KvGroup> groups;
+  std::vector<KvPlace> places;  // [L]
+};
+
+KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype);
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_KV_GROUPS_H_
