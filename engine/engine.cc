@@ -49,13 +49,17 @@ void Engine::Run() {
   }
   Admit();  // what came in before stopping_ was set
   while (!outstanding_.empty()) CommitOldest();
-  const absl::Time now = absl::Now();
-  std::vector<RequestKey> live;
-  for (const auto& [key, stream] : streams_) live.push_back(key);
-  for (RequestKey key : live) {
-    scheduler_.Fail(key, absl::UnavailableError("the server is shutting down"), now);
-  }
+  FailAll(absl::UnavailableError("the server is shutting down"));
   Emit();
+}
+
+void Engine::FailAll(const absl::Status& status) {
+  const absl::Time now = absl::Now();
+  for (const auto& [key, stream] : streams_) scheduler_.Fail(key, status, now);
+}
+
+void Engine::EndAll(const absl::Status& status) {
+  Post([this, status] { FailAll(status); });
 }
 
 // One step. False when there was nothing to do.

@@ -84,6 +84,8 @@ class Engine {
 
   // From now on Submit gives UNAVAILABLE; live requests go on.
   void BeginDrain();
+  // Ends every live request with `status`.
+  void EndAll(const absl::Status& status);
   // Whether no request lives, waiting until then or until `deadline`.
   bool AwaitIdle(absl::Time deadline);
 
@@ -92,6 +94,7 @@ class Engine {
 
   bool Post(Command command);
   void Run();
+  void FailAll(const absl::Status& status);
   void Admit();
   bool Step();
   void CommitOldest();

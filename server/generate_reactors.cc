@@ -1,0 +1,227 @@
+#include "server/generate_reactors.h"
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "server/generation.h"
+#include "server/grpc_status.h"
+
+namespace quire {
+namespace {
+
+// What both calls share: the start, off gRPC's threads where the text is long; the wish to go on
+// whenever tokens wait; and the end of the client. `Reactor` gives Finish(grpc::Status).
+//
+// Lives as long as gRPC (self_) or a task of a worker needs it. Everything else is guarded by
+// mutex_; a derived class's AdvanceLocked does what can be done now.
+template <typename Reactor>
+class GenerateReactorBase : public Reactor,
+                            public std::enable_shared_from_this<GenerateReactorBase<Reactor>> {
+ public:
+  void OnDone() override { const auto last = std::move(self_); }
+
+  void OnCancel() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    CancelLocked();
+    AdvanceLocked();
+  }
+
+ protected:
+  explicit GenerateReactorBase(Services& services) : services_(services) {}
+
+  // `request` lives until the call is done.
+  void Start(const v1::GenerateRequest& request, absl::Time deadline) {
+    self_ = this->shared_from_this();
+    if (request.text().size() <= kInlineTextBytes) {
+      Begin(request, deadline);
+      return;
+    }
+    const bool accepted = services_.tokenizer_workers.Run(
+        [self = self_, &request, deadline] { self->Begin(request, deadline); });
+    if (accepted) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    FinishLocked(absl::ResourceExhaustedError(
+        "too many long prompts wait to be tokenised; try again later, or send token_ids"));
+  }
+
+  virtual void AdvanceLocked() = 0;
+
+  void CancelLocked() {
+    cancelled_ = true;
+    if (generation_ != nullptr) generation_->Cancel();
+  }
+
+  void FinishLocked(const absl::Status& status) {
+    finished_ = true;
+    this->Finish(ToGrpcStatus(status));
+  }
+
+  Services& services_;
+  std::mutex mutex_;
+  std::unique_ptr<Generation> generation_;  // null until it has started
+  bool cancelled_ = false;                  // the client is gone
+  bool finished_ = false;                   // Finish has been called
+
+ private:
+  void Begin(const v1::GenerateRequest& request, absl::Time deadline) {
+    auto on_ready = [weak = this->weak_from_this(), &services = services_] {
+      services.stream_workers.Run([weak] {
+        if (const auto self = weak.lock()) {
+          const std::lock_guard<std::mutex> lock(self->mutex_);
+          self->AdvanceLocked();
+        }
+      });
+    };
+    auto made = Generation::Start(services_, request, deadline, std::move(on_ready));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!made.ok()) {
+      FinishLocked(made.status());
+      return;
+    }
+    generation_ = *std::move(made);
+    if (cancelled_) generation_->Cancel();
+    AdvanceLocked();
+  }
+
+  std::shared_ptr<GenerateReactorBase> self_;
+};
+
+class StreamReactor : public GenerateReactorBase<grpc::ServerWriteReactor<v1::GenerateEvent>> {
+ public:
+  explicit StreamReactor(Services& services) : GenerateReactorBase(services) {}
+  using GenerateReactorBase::Start;
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    writing_ = false;
+    if (!ok) CancelLocked();
+    AdvanceLocked();
+  }
+
+ private:
+  void AdvanceLocked() override {
+    if (generation_ == nullptr || writing_ || finished_) return;
+    if (cancelled_) {
+      FinishLocked(absl::CancelledError("the client is gone"));
+      return;
+    }
+    // Taking only when all has been written is what stalls the sequence of a slow reader.
+    if (outbox_.empty()) {
+      for (v1::GenerateEvent& event : generation_->Take()) outbox_.push_back(std::move(event));
+    }
+    if (outbox_.empty()) {
+      if (generation_->ended()) FinishLocked(generation_->status());
+      return;
+    }
+    writing_event_ = std::move(outbox_.front());
+    outbox_.pop_front();
+    writing_ = true;
+    StartWrite(&writing_event_);
+  }
+
+  std::deque<v1::GenerateEvent> outbox_;
+  v1::GenerateEvent writing_event_;
+  bool writing_ = false;
+};
+
+// Joins events into the response.
+class ResponseBuilder {
+ public:
+  explicit ResponseBuilder(v1::GenerateResponse& response) : response_(response) {}
+
+  void Add(v1::GenerateEvent event) {
+    switch (event.event_case()) {
+      case v1::GenerateEvent::kStarted:
+        response_.set_request_id(event.started().request_id());
+        response_.set_seed(event.started().seed());
+        break;
+      case v1::GenerateEvent::kPrompt:
+        // Strings join with MergeFrom only by hand; repeated fields append.
+        event.mutable_prompt()->set_text(response_.prompt().text() + event.prompt().text());
+        response_.mutable_prompt()->MergeFrom(event.prompt());
+        break;
+      case v1::GenerateEvent::kDelta: {
+        v1::GeneratedSequence& sequence = Sequence(event.delta().sequence_index());
+        sequence.mutable_text()->append(event.delta().text());
+        sequence.mutable_token_ids()->MergeFrom(event.delta().token_ids());
+        sequence.mutable_logprobs()->MergeFrom(event.delta().logprobs());
+        break;
+      }
+      case v1::GenerateEvent::kFinished:
+        AddFinished(event.finished());
+        break;
+      case v1::GenerateEvent::kFailed:
+      case v1::GenerateEvent::EVENT_NOT_SET:
+        break;
+    }
+  }
+
+ private:
+  v1::GeneratedSequence& Sequence(uint32_t index) {
+    while (response_.sequences_size() <= static_cast<int>(index)) response_.add_sequences();
+    return *response_.mutable_sequences(static_cast<int>(index));
+  }
+
+  void AddFinished(const v1::Finished& finished) {
+    v1::GeneratedSequence& sequence = Sequence(finished.sequence_index());
+    sequence.set_finish_reason(finished.finish_reason());
+    *sequence.mutable_stop_match() = finished.stop_match();
+    *sequence.mutable_usage() = finished.usage();
+    *sequence.mutable_timings() = finished.timings();
+    v1::Usage& usage = *response_.mutable_usage();
+    usage.set_prompt_tokens(finished.usage().prompt_tokens());
+    usage.set_cached_prompt_tokens(finished.usage().cached_prompt_tokens());
+    usage.set_completion_tokens(usage.completion_tokens() + finished.usage().completion_tokens());
+    usage.set_preemptions(usage.preemptions() + finished.usage().preemptions());
+    *response_.mutable_timings() = finished.timings();
+  }
+
+  v1::GenerateResponse& response_;
+};
+
+class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
+ public:
+  UnaryReactor(Services& services, v1::GenerateResponse& response)
+      : GenerateReactorBase(services), builder_(response) {}
+  using GenerateReactorBase::Start;
+
+ private:
+  void AdvanceLocked() override {
+    if (generation_ == nullptr || finished_) return;
+    if (cancelled_) {
+      FinishLocked(absl::CancelledError("the client is gone"));
+      return;
+    }
+    for (v1::GenerateEvent& event : generation_->Take()) builder_.Add(std::move(event));
+    if (generation_->ended()) FinishLocked(generation_->status());
+  }
+
+  ResponseBuilder builder_;
+};
+
+}  // namespace
+
+absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
+  const auto deadline = context.deadline();
+  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
+                                                                  : absl::FromChrono(deadline);
+}
+
+grpc::ServerWriteReactor<v1::GenerateEvent>* StartGenerateStream(
+    Services& services, grpc::CallbackServerContext& context, const v1::GenerateRequest& request) {
+  const auto reactor = std::make_shared<StreamReactor>(services);
+  reactor->Start(request, DeadlineOf(context));
+  return reactor.get();
+}
+
+grpc::ServerUnaryReactor* StartGenerate(Services& services, grpc::CallbackServerContext& context,
+                                        const v1::GenerateRequest& request,
+                                        v1::GenerateResponse& response) {
+  const auto reactor = std::make_shared<UnaryReactor>(services, response);
+  reactor->Start(request, DeadlineOf(context));
+  return reactor.get();
+}
+
+}  // namespace quire

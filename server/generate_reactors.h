@@ -1,0 +1,27 @@
+// The two generating calls, each a small reactor: one write in flight, nothing that blocks.
+#ifndef QUIRE_SERVER_GENERATE_REACTORS_H_
+#define QUIRE_SERVER_GENERATE_REACTORS_H_
+
+#include <grpcpp/support/server_callback.h>
+
+#include "quire/v1/generation.pb.h"
+#include "server/services.h"
+
+namespace quire {
+
+// Texts up to this are tokenised on gRPC's own threads.
+inline constexpr size_t kInlineTextBytes = 32 << 10;
+
+// The reactor of a GenerateStream or Generate call; it deletes itself.
+grpc::ServerWriteReactor<v1::GenerateEvent>* StartGenerateStream(
+    Services& services, grpc::CallbackServerContext& context, const v1::GenerateRequest& request);
+grpc::ServerUnaryReactor* StartGenerate(Services& services, grpc::CallbackServerContext& context,
+                                        const v1::GenerateRequest& request,
+                                        v1::GenerateResponse& response);
+
+// When the client's deadline strikes.
+absl::Time DeadlineOf(const grpc::CallbackServerContext& context);
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_GENERATE_REACTORS_H_

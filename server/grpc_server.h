@@ -1,0 +1,42 @@
+// The listener: gRPC with the service, health and reflection.
+#ifndef QUIRE_SERVER_GRPC_SERVER_H_
+#define QUIRE_SERVER_GRPC_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/generation_service.h"
+#include "server/services.h"
+
+namespace quire {
+
+class GrpcServer {
+ public:
+  // Listens and serves. UNAVAILABLE names the address where that fails.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Services& services,
+                                                           const std::string& listen);
+  ~GrpcServer();
+
+  // HOST:PORT with the port in use, or unix:PATH.
+  const std::string& address() const { return address_; }
+
+  // Health turns NOT_SERVING; calls go on.
+  void StopBeingReady();
+  // Ends what is still open at `deadline` and closes the listener.
+  void Shutdown(absl::Time deadline);
+
+ private:
+  explicit GrpcServer(Services& services) : service_(services) {}
+
+  GenerationServiceImpl service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_GRPC_SERVER_H_

@@ -1,0 +1,27 @@
+// Bounds on what a request may hold. Each refusal names the field, the value and the limit.
+#ifndef QUIRE_SERVER_LIMITS_H_
+#define QUIRE_SERVER_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quire {
+
+inline constexpr int kMaxMessageBytes = 4 << 20;
+inline constexpr uint32_t kMaxSequencesPerRequest = 32;
+inline constexpr int kMaxStopStrings = 16;
+inline constexpr size_t kMaxStopStringBytes = 256;
+inline constexpr int kMaxStopTokenIds = 64;
+inline constexpr uint32_t kMaxTopLogprobs = 20;
+inline constexpr int kMaxLogitBias = 1024;
+inline constexpr float kMaxBias = 1000.0F;
+inline constexpr float kMaxTemperature = 100.0F;
+inline constexpr float kMaxPenalty = 100.0F;
+inline constexpr size_t kMaxNameBytes = 256;  // request_id, tenant, cache_salt
+inline constexpr int kMaxDetokenizeIds = 1 << 20;
+// Prompt events are cut into pieces of about this size.
+inline constexpr size_t kPromptPieceBytes = 256 << 10;
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_LIMITS_H_

@@ -1,0 +1,110 @@
+// quire-server: load, serve, drain.
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "core/file.h"
+#include "core/status_macros.h"
+#include "server/end_signals.h"
+#include "server/flags.h"
+#include "server/grpc_server.h"
+#include "server/log.h"
+#include "server/services.h"
+
+namespace quire {
+namespace {
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ServerFlags& flags) {
+  const std::string path = flags.load.model + "/tokenizer.json";
+  if (FileExists(path)) return Tokenizer::FromFile(path);
+  Log(absl::StrCat("no ", path, ": requests must send token ids and get no text"));
+  return std::unique_ptr<const Tokenizer>();
+}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const ServerFlags& flags) {
+  LoadProgress progress;
+  if (flags.progress_bar) {
+    progress = [](int64_t done, int64_t total) {
+      DrawProgress("loading", static_cast<double>(done) / static_cast<double>(total));
+    };
+  }
+  auto model = LoadedModel::Load(flags.load, progress);
+  if (flags.progress_bar) EndProgress();
+  return model;
+}
+
+void LogModel(LoadedModel& model) {
+  const ModelConfig& config = model.config();
+  if (!model.unused_tensors().empty()) {
+    Log(absl::StrCat("left over in the checkpoint: ", absl::StrJoin(model.unused_tensors(), ", ")));
+  }
+  std::string plan;
+  size_t total = 0;
+  for (const MemoryUse& use : model.memory_plan()) {
+    absl::StrAppendFormat(&plan, "%s %.1f MiB, ", use.purpose,
+                          static_cast<double>(use.bytes) / 0x1p20);
+    total += use.bytes;
+  }
+  Log(absl::StrFormat("%s in %s on %s; memory: %stotal %.1f MiB", config.architecture,
+                      std::string(DTypeName(model.act_dtype())), model.device(), plan,
+                      static_cast<double>(total) / 0x1p20));
+  Log(absl::StrCat("a sequence may have ", model.engine().capacity_tokens(), " tokens; ",
+                   model.engine().config().scheduler.max_num_sequences, " run at once; ",
+                   model.kv_bytes_per_token(), " KV bytes per token"));
+}
+
+// Live requests may end by themselves for a while.
+void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
+  Log(absl::StrCat("draining for at most ", absl::FormatDuration(flags.drain_limit),
+                   "; a second signal ends at once"));
+  services.draining = true;
+  server.StopBeingReady();
+  services.engine().BeginDrain();
+  const bool idle = services.engine().AwaitIdle(absl::Now() + flags.drain_limit);
+  if (!idle) {
+    Log("the drain limit has passed: ending what is left");
+    services.engine().EndAll(absl::UnavailableError("the server is shutting down"));
+    services.engine().AwaitIdle(absl::Now() + absl::Seconds(5));
+  }
+  server.Shutdown(absl::Now() + absl::Seconds(5));
+}
+
+absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
+  const absl::Time start = absl::Now();
+  QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, LoadTokenizer(flags));
+  QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> model, LoadModel(flags));
+  LogModel(*model);
+
+  Services services;
+  services.model = model.get();
+  services.tokenizer = tokenizer.get();
+  services.model_name = std::filesystem::path(flags.load.model + "/").parent_path().filename();
+  services.started = absl::Now();
+  QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
+                         GrpcServer::Start(services, flags.listen));
+  Log(absl::StrFormat("ready in %.2f s", absl::ToDoubleSeconds(absl::Now() - start)));
+  signals.StartServing();
+  std::printf("quire-server ready on %s\n", server->address().c_str());
+  std::fflush(stdout);
+  signals.Await();
+  Drain(flags, services, *server);
+  Log("stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace quire
+
+int main(int argc, char** argv) {
+  const quire::ParsedFlags parsed = quire::ParseFlags(argc, argv);
+  if (!parsed.flags) return parsed.exit_code;
+  static quire::EndSignals signals;
+  const absl::Status status = quire::Serve(*parsed.flags, signals);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "quire-server: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

@@ -1,0 +1,57 @@
+// GenerateRequest -> Request: the wire form stops here. Checks every field against its range.
+#ifndef QUIRE_SERVER_REQUEST_CODEC_H_
+#define QUIRE_SERVER_REQUEST_CODEC_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "model/model_config.h"
+#include "quire/v1/generation.pb.h"
+#include "scheduler/request.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quire {
+
+// What the server itself does with a request's tokens, apart from the engine.
+struct ResponseOptions {
+  bool text = true;
+  bool token_ids = false;
+  bool logprobs = false;
+  bool prompt_logprobs = false;
+  bool echo_prompt = false;
+  std::string prompt_text;  // with echo_prompt
+  std::vector<std::string> stop_strings;
+  bool include_stop_string = false;
+  int64_t min_new_tokens = 0;
+};
+
+struct DecodedRequest {
+  Request request;
+  ResponseOptions response;
+};
+
+// What decoding needs to know of the model. `tokenizer` is null where the checkpoint has none.
+struct CodecContext {
+  const ModelConfig* model = nullptr;
+  const Tokenizer* tokenizer = nullptr;
+};
+
+// Decodes and tokenises: takes time in proportion to the text. INVALID_ARGUMENT names field, value
+// and limit; FAILED_PRECONDITION is for what this model or build can't do. A missing seed and
+// request id are drawn here.
+absl::StatusOr<DecodedRequest> DecodeRequest(const v1::GenerateRequest& wire,
+                                             const CodecContext& context, absl::Time deadline);
+
+// OK, or INVALID_ARGUMENT naming the first id that the vocabulary lacks.
+absl::Status CheckTokenIds(const google::protobuf::RepeatedField<uint32_t>& ids, int64_t vocab_size,
+                           absl::string_view field);
+
+// The values that unset fields stand for.
+v1::GenerateRequest DefaultRequest();
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_REQUEST_CODEC_H_

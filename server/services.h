@@ -1,0 +1,37 @@
+// What every call of the server may use. Outlives all calls.
+#ifndef QUIRE_SERVER_SERVICES_H_
+#define QUIRE_SERVER_SERVICES_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "engine/load_model.h"
+#include "server/live_requests.h"
+#include "server/request_codec.h"
+#include "server/worker_pool.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quire {
+
+struct Services {
+  LoadedModel* model = nullptr;
+  const Tokenizer* tokenizer = nullptr;  // null where the checkpoint has none
+  std::string model_name;
+  absl::Time started;
+  std::atomic<bool> draining{false};
+
+  LiveRequests live_requests;
+  // Turns tokens into messages, so that the engine's thread and gRPC's never do.
+  WorkerPool stream_workers{2};
+  // Tokenises prompts too long for gRPC's threads.
+  WorkerPool tokenizer_workers{1, /*max_waiting=*/64};
+
+  Engine& engine() { return model->engine(); }
+  CodecContext codec() const { return {.model = &model->config(), .tokenizer = tokenizer}; }
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_SERVICES_H_
