@@ -1,0 +1,55 @@
+#include "tokenizer/byte_level.h"
+
+#include <array>
+#include <cstdint>
+
+#include "tokenizer/unicode.h"
+
+namespace quire {
+namespace {
+
+constexpr bool IsPrintable(int byte) {
+  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD);
+}
+
+// Printable bytes are the characters of Latin-1; the others follow from U+0100.
+constexpr int kAlphabetEnd = 0x100 + 68;
+
+struct Alphabet {
+  std::array<char32_t, 256> character_of{};
+  std::array<int16_t, kAlphabetEnd> byte_of{};  // -1 where a character stands for none
+
+  constexpr Alphabet() {
+    for (int16_t& byte : byte_of) byte = -1;
+    char32_t next = 0x100;
+    for (int byte = 0; byte < 256; ++byte) {
+      const char32_t c = IsPrintable(byte) ? static_cast<char32_t>(byte) : next++;
+      character_of[byte] = c;
+      byte_of[c] = static_cast<int16_t>(byte);
+    }
+  }
+};
+constexpr Alphabet kAlphabet;
+
+}  // namespace
+
+void AppendByteLevel(absl::string_view bytes, std::string* out) {
+  for (const char byte : bytes) {
+    AppendUtf8(kAlphabet.character_of[static_cast<unsigned char>(byte)], out);
+  }
+}
+
+void AppendBytesOf(absl::string_view text, std::string* out) {
+  const size_t begin = out->size();
+  for (size_t pos = 0; pos < text.size(); pos += Utf8Bytes(text[pos])) {
+    const char32_t c = CodePointAt(text, pos);
+    if (c >= kAlphabetEnd || kAlphabet.byte_of[c] < 0) {
+      out->resize(begin);
+      out->append(text.data(), text.size());
+      return;
+    }
+    out->push_back(static_cast<char>(kAlphabet.byte_of[c]));
+  }
+}
+
+}  // namespace quire

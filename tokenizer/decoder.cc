@@ -1,0 +1,278 @@
+#include "tokenizer/decoder.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "core/status_macros.h"
+#include "tokenizer/byte_level.h"
+#include "tokenizer/metaspace.h"
+#include "tokenizer/unicode.h"
+
+namespace quire {
+namespace {
+
+// The end of every stream.
+class Collect : public DecodeStep {
+ public:
+  void Push(absl::string_view token) override { text_.append(token.data(), token.size()); }
+  void Finish() override {}
+  std::string* text() { return &text_; }
+
+ private:
+  std::string text_;
+};
+
+// What the package does without a decoder.
+class JoinWithSpaces : public DecodeStep {
+ public:
+  void Push(absl::string_view token) override {
+    if (!first_) next_->Push(" ");
+    first_ = false;
+    next_->Push(token);
+  }
+
+ private:
+  bool first_ = true;
+};
+
+// The bytes that the tokens' characters stand for, as UTF-8.
+class ByteLevelStep : public DecodeStep {
+ public:
+  void Push(absl::string_view token) override {
+    AppendBytesOf(token, &bytes_);
+    text_.clear();
+    const size_t unfinished = AppendReplacingInvalid(bytes_, &text_);
+    bytes_.erase(0, bytes_.size() - unfinished);
+    next_->Push(text_);
+  }
+  void Finish() override {
+    if (!bytes_.empty()) next_->Push(kReplacementCharacter);
+    next_->Finish();
+  }
+
+ private:
+  std::string bytes_;  // an unfinished character
+  std::string text_;
+};
+
+// Joins runs of tokens "<0x00>" to "<0xFF>". A run that is not valid UTF-8 becomes one U+FFFD per
+// byte, all of it: so a run is held back to its end.
+class ByteFallbackStep : public DecodeStep {
+ public:
+  void Push(absl::string_view token) override {
+    const std::optional<char> byte = ByteOf(token);
+    if (byte.has_value()) {
+      run_.push_back(*byte);
+      return;
+    }
+    Flush();
+    next_->Push(token);
+  }
+  void Finish() override {
+    Flush();
+    next_->Finish();
+  }
+
+ private:
+  static std::optional<char> ByteOf(absl::string_view token) {
+    if (token.size() != 6 || !absl::StartsWith(token, "<0x") || token[5] != '>') {
+      return std::nullopt;
+    }
+    const auto digit = [token](size_t i) {
+      const char c = token[i];
+      return c >= '0' && c <= '9'   ? c - '0'
+             : c >= 'A' && c <= 'F' ? c - 'A' + 10
+             : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                    : -1;
+    };
+    if (digit(3) < 0 || digit(4) < 0) return std::nullopt;
+    return static_cast<char>(digit(3) * 16 + digit(4));
+  }
+
+  void Flush() {
+    if (run_.empty()) return;
+    if (simdjson::validate_utf8(run_)) {
+      next_->Push(run_);
+    } else {
+      for (size_t i = 0; i < run_.size(); ++i) next_->Push(kReplacementCharacter);
+    }
+    run_.clear();
+  }
+
+  std::string run_;
+};
+
+class ReplaceStep : public DecodeStep {
+ public:
+  ReplaceStep(std::string pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  void Push(absl::string_view token) override {
+    next_->Push(absl::StrReplaceAll(token, {{pattern_, content_}}));
+  }
+
+ private:
+  std::string pattern_;
+  std::string content_;
+};
+
+// Spaces for `mark`; the first token loses its marks if `drop_first`.
+class MetaspaceStep : public DecodeStep {
+ public:
+  MetaspaceStep(std::string mark, bool drop_first)
+      : mark_(std::move(mark)), drop_next_(drop_first) {}
+  void Push(absl::string_view token) override {
+    next_->Push(absl::StrReplaceAll(token, {{mark_, drop_next_ ? "" : " "}}));
+    drop_next_ = false;
+  }
+
+ private:
+  std::string mark_;
+  bool drop_next_;
+};
+
+struct StripRule {
+  std::string content;  // one character
+  int64_t start = 0;    // how many of it go at most, at the start and at the end
+  int64_t stop = 0;
+};
+
+class StripEachStep : public DecodeStep {
+ public:
+  explicit StripEachStep(StripRule rule) : rule_(std::move(rule)) {}
+  void Push(absl::string_view token) override {
+    for (int64_t i = 0; i < rule_.start && absl::ConsumePrefix(&token, rule_.content); ++i) {
+    }
+    for (int64_t i = 0; i < rule_.stop && absl::ConsumeSuffix(&token, rule_.content); ++i) {
+    }
+    next_->Push(token);
+  }
+
+ private:
+  StripRule rule_;
+};
+
+// Strips the one string that all pushed ones make.
+class StripWholeStep : public DecodeStep {
+ public:
+  explicit StripWholeStep(StripRule rule) : rule_(std::move(rule)) {}
+  void Push(absl::string_view text) override {
+    while (rule_.start > 0 && !text.empty()) {
+      rule_.start = absl::ConsumePrefix(&text, rule_.content) ? rule_.start - 1 : 0;
+    }
+    if (rule_.stop == 0) {
+      next_->Push(text);
+      return;
+    }
+    held_.append(text.data(), text.size());
+    absl::string_view ready = held_;
+    for (int64_t i = 0; i < rule_.stop && absl::ConsumeSuffix(&ready, rule_.content); ++i) {
+    }
+    next_->Push(ready);
+    held_.erase(0, ready.size());
+  }
+
+ private:
+  StripRule rule_;
+  std::string held_;  // what goes if nothing else follows
+};
+
+}  // namespace
+
+DecodeStream::DecodeStream(std::vector<std::unique_ptr<DecodeStep>> steps)
+    : steps_(std::move(steps)) {
+  auto last = std::make_unique<Collect>();
+  text_ = last->text();
+  steps_.push_back(std::move(last));
+  for (size_t i = 0; i + 1 < steps_.size(); ++i) steps_[i]->set_next(steps_[i + 1].get());
+}
+
+std::string DecodeStream::Take() { return std::exchange(*text_, std::string()); }
+
+DecodeStream Decoder::NewStream() const {
+  std::vector<std::unique_ptr<DecodeStep>> steps;
+  for (const auto& make_step : make_steps_) steps.push_back(make_step());
+  return DecodeStream(std::move(steps));
+}
+
+absl::StatusOr<Decoder> Decoder::Read(const std::optional<JsonNode>& node) {
+  Decoder decoder;
+  if (!node.has_value()) {
+    decoder.make_steps_.emplace_back([] { return std::make_unique<JoinWithSpaces>(); });
+    return decoder;
+  }
+  QUIRE_RETURN_IF_ERROR(decoder.Add(*node));
+  return decoder;
+}
+
+absl::Status Decoder::Add(const JsonNode& node) {
+  QUIRE_ASSIGN_OR_RETURN(const std::string type, node.Type());
+  if (type == "Sequence") {
+    QUIRE_ASSIGN_OR_RETURN(const JsonNode list, node.Member("decoders"));
+    QUIRE_ASSIGN_OR_RETURN(const std::vector<JsonNode> elements, list.Elements());
+    for (const JsonNode& element : elements) QUIRE_RETURN_IF_ERROR(Add(element));
+    return absl::OkStatus();
+  }
+  if (type == "Fuse") {
+    fused_ = true;
+    return absl::OkStatus();
+  }
+  if (type == "Strip") return AddStrip(node);
+  if (fused_) return node.Unexpected("Fuse or Strip, as the tokens are one string by now");
+  if (type == "Replace") return AddReplace(node);
+  if (type == "Metaspace") return AddMetaspace(node);
+  if (type == "ByteLevel") {
+    fused_ = true;
+    make_steps_.emplace_back([] { return std::make_unique<ByteLevelStep>(); });
+    return absl::OkStatus();
+  }
+  if (type == "ByteFallback") {
+    make_steps_.emplace_back([] { return std::make_unique<ByteFallbackStep>(); });
+    return absl::OkStatus();
+  }
+  return node.Unexpected(
+      "a decoder's type, one of ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, "
+      "Sequence");
+}
+
+absl::Status Decoder::AddReplace(const JsonNode& node) {
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode pattern_node, node.Member("pattern"));
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode literal, pattern_node.Member("String"));
+  QUIRE_ASSIGN_OR_RETURN(const std::string pattern, literal.String());
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode content_node, node.Member("content"));
+  QUIRE_ASSIGN_OR_RETURN(const std::string content, content_node.String());
+  if (pattern.empty()) return literal.Unexpected("a string that is not empty");
+  make_steps_.emplace_back(
+      [pattern, content] { return std::make_unique<ReplaceStep>(pattern, content); });
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::AddMetaspace(const JsonNode& node) {
+  QUIRE_ASSIGN_OR_RETURN(const Metaspace options, ReadMetaspace(node));
+  make_steps_.emplace_back([options] {
+    return std::make_unique<MetaspaceStep>(options.mark,
+                                           options.prepend != Metaspace::Prepend::kNever);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::AddStrip(const JsonNode& node) {
+  constexpr int64_t kMost = 1 << 20;
+  StripRule rule;
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode content, node.Member("content"));
+  QUIRE_ASSIGN_OR_RETURN(const char32_t character, content.Character());
+  AppendUtf8(character, &rule.content);
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode start, node.Member("start"));
+  QUIRE_ASSIGN_OR_RETURN(rule.start, start.Integer(0, kMost));
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode stop, node.Member("stop"));
+  QUIRE_ASSIGN_OR_RETURN(rule.stop, stop.Integer(0, kMost));
+  if (fused_) {
+    make_steps_.emplace_back([rule] { return std::make_unique<StripWholeStep>(rule); });
+  } else {
+    make_steps_.emplace_back([rule] { return std::make_unique<StripEachStep>(rule); });
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quire

@@ -1,0 +1,50 @@
+// The regular expressions of tokenizer.json, on PCRE2.
+#ifndef QUIRE_TOKENIZER_REGEX_H_
+#define QUIRE_TOKENIZER_REGEX_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+struct pcre2_real_code_8;
+struct pcre2_real_match_context_8;
+
+namespace quire {
+
+// tokenizer.json's patterns are written for Oniguruma (its default syntax). This writes the PCRE2
+// pattern that matches the same, on any version of its Unicode tables; what would mean something
+// else there, or is not known to mean the same, is an error that names it.
+absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern);
+
+// Immutable and thread-safe.
+class Regex {
+ public:
+  // INVALID_ARGUMENT says what is wrong with the pattern, or what is not supported in it.
+  static absl::StatusOr<std::unique_ptr<const Regex>> Compile(absl::string_view pattern);
+  ~Regex();
+  Regex(const Regex&) = delete;
+  Regex& operator=(const Regex&) = delete;
+
+  // Calls on_match with the half-open byte range of each match in `text` (valid UTF-8), leftmost
+  // first, not overlapping; an empty one is skipped where another match has just ended.
+  // INVALID_ARGUMENT when the search passes PCRE2's limits on steps or memory, which no pattern of
+  // a known model comes near.
+  absl::Status FindAll(absl::string_view text,
+                       absl::FunctionRef<void(size_t begin, size_t end)> on_match) const;
+
+ private:
+  Regex(pcre2_real_code_8* code, pcre2_real_match_context_8* limits)
+      : code_(code), limits_(limits) {}
+
+  pcre2_real_code_8* code_;
+  pcre2_real_match_context_8* limits_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_TOKENIZER_REGEX_H_

@@ -1,0 +1,94 @@
+// Text to tokens and back, as a model's tokenizer.json says.
+//
+// It gives the ids and the text that version 0.23 of the `tokenizers` package gives. Of the file it
+// reads byte pair encodings of both families: byte-level (GPT-2, Llama 3, Qwen, DeepSeek) and
+// SentencePiece-like with byte fallback (Llama 2, Mistral, Gemma). "truncation" and "padding" are
+// ignored: a server neither cuts nor fills a prompt.
+#ifndef QUIRE_TOKENIZER_TOKENIZER_H_
+#define QUIRE_TOKENIZER_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/ids.h"
+
+namespace quire {
+
+class AddedTokens;
+class Bpe;
+class Decoder;
+class DecodeStream;
+class JsonNode;
+class Normalizer;
+class PreTokenizer;
+struct PostProcessor;
+
+// Immutable and thread-safe.
+class Tokenizer {
+ public:
+  // Reads the tokenizer.json at `path`. NOT_FOUND where it can't be read; INVALID_ARGUMENT, one
+  // line that names the file, the place in it, what was found and what was expected, for everything
+  // else.
+  static absl::StatusOr<std::unique_ptr<const Tokenizer>> FromFile(const std::string& path);
+  // The same for its content; `name` stands for the file in messages.
+  static absl::StatusOr<std::unique_ptr<const Tokenizer>> FromJson(absl::string_view json,
+                                                                   absl::string_view name);
+  ~Tokenizer();
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  // The tokens of `text`, with those that the post-processor puts around it (bos, eos) if asked.
+  // Added and special tokens that stand in the text are recognised. Invalid UTF-8 becomes U+FFFD,
+  // one per maximal subpart, as Python's decode("utf-8", "replace"). O(n log n) in the bytes.
+  // INVALID_ARGUMENT for a text over kMaxTextBytes, one that needs a token which the vocabulary
+  // lacks, or one on which a split pattern of the file meets its limit on steps.
+  absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text,
+                                              bool add_special_tokens) const;
+  static constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+  // The text of `ids`, always valid UTF-8. Ids without a token are skipped.
+  std::string Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const;
+
+  // The highest id + 1, added tokens included.
+  int32_t vocab_size() const { return static_cast<int32_t>(token_text_.size()); }
+  std::optional<TokenId> TokenToId(absl::string_view token) const;
+  // As it stands in the file, "\u0120the" for instance; empty where there is no such token.
+  absl::string_view IdToToken(TokenId id) const;
+  // Whether Decode skips it if asked to.
+  bool IsSpecial(TokenId id) const;
+
+ private:
+  friend class IncrementalDetokenizer;
+
+  Tokenizer();
+  absl::Status Read(const JsonNode& root);
+  void FillTokenTable();
+
+  absl::Status EncodeText(absl::string_view text, std::vector<TokenId>* ids) const;
+  DecodeStream NewDecodeStream() const;
+  // Hands the token to the stream unless it is unknown, or special and to be skipped.
+  void PushToken(TokenId id, bool skip_special_tokens, DecodeStream* stream) const;
+
+  std::unique_ptr<const Bpe> bpe_;
+  std::unique_ptr<const Normalizer> normalizer_;       // may be null
+  std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
+  std::unique_ptr<const AddedTokens> added_;
+  std::unique_ptr<const PostProcessor> post_processor_;
+  std::unique_ptr<const Decoder> decoder_;
+
+  std::vector<absl::string_view> token_text_;  // [vocab_size]; null data where there is no token
+  std::vector<bool> is_special_;               // [vocab_size]
+  // What the decoder reads of the added tokens whose normalised form differs from their text.
+  absl::flat_hash_map<TokenId, absl::string_view> decoded_text_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_TOKENIZER_TOKENIZER_H_

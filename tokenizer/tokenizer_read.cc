@@ -1,0 +1,107 @@
+// Makes a Tokenizer of a tokenizer.json.
+#include <simdjson.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/json.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quire {
+namespace {
+
+// The largest known files have 35 MB.
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr size_t kMaxDepth = 64;
+
+absl::StatusOr<std::unique_ptr<const Bpe>> ReadModel(const JsonNode& root) {
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode model, root.Member("model"));
+  // Old files of byte pair encodings have no type.
+  if (const std::optional<JsonNode> type = model.Find("type")) {
+    QUIRE_ASSIGN_OR_RETURN(const std::string name, type->String());
+    if (name != "BPE") return type->Unexpected("the model's type BPE, the only one supported");
+  }
+  return Bpe::Read(model);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const std::streamoff bytes = file ? static_cast<std::streamoff>(file.tellg()) : -1;
+  if (bytes < 0) return absl::NotFoundError(absl::StrCat(path, ": the file can't be read"));
+  if (static_cast<size_t>(bytes) > kMaxFileBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": the file has ", bytes, " bytes, expected at most ", kMaxFileBytes));
+  }
+  std::string json(static_cast<size_t>(bytes), '\0');
+  file.seekg(0);
+  if (!file.read(json.data(), bytes)) {
+    return absl::NotFoundError(absl::StrCat(path, ": the file can't be read"));
+  }
+  return FromJson(json, path);
+}
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromJson(absl::string_view json,
+                                                                     absl::string_view name) {
+  simdjson::dom::parser parser(kMaxFileBytes);
+  simdjson::dom::element root;
+  simdjson::error_code error = parser.allocate(json.size(), kMaxDepth);
+  if (error == simdjson::SUCCESS) error = parser.parse(json.data(), json.size()).get(root);
+  if (error != simdjson::SUCCESS) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": not valid JSON: ", simdjson::error_message(error)));
+  }
+  std::unique_ptr<Tokenizer> tokenizer(new Tokenizer());
+  QUIRE_RETURN_IF_ERROR(tokenizer->Read(JsonNode(name, "", root)));
+  return tokenizer;
+}
+
+absl::Status Tokenizer::Read(const JsonNode& root) {
+  QUIRE_ASSIGN_OR_RETURN(bpe_, ReadModel(root));
+  if (const std::optional<JsonNode> node = root.Find("normalizer")) {
+    QUIRE_ASSIGN_OR_RETURN(normalizer_, ReadNormalizer(*node));
+  }
+  if (const std::optional<JsonNode> node = root.Find("pre_tokenizer")) {
+    QUIRE_ASSIGN_OR_RETURN(pre_tokenizer_, ReadPreTokenizer(*node));
+  }
+  QUIRE_ASSIGN_OR_RETURN(
+      added_, AddedTokens::Read(root.Find("added_tokens"), bpe_->vocabulary(), normalizer_.get()));
+  FillTokenTable();
+  PostProcessor post_processor;
+  if (const std::optional<JsonNode> node = root.Find("post_processor")) {
+    QUIRE_ASSIGN_OR_RETURN(post_processor, ReadPostProcessor(*node, vocab_size()));
+  }
+  post_processor_ = std::make_unique<const PostProcessor>(std::move(post_processor));
+  QUIRE_ASSIGN_OR_RETURN(Decoder decoder, Decoder::Read(root.Find("decoder")));
+  decoder_ = std::make_unique<const Decoder>(std::move(decoder));
+  return absl::OkStatus();
+}
+
+void Tokenizer::FillTokenTable() {
+  const Vocabulary& model = bpe_->vocabulary();
+  TokenId end = model.id_end();
+  for (const AddedToken& token : added_->tokens()) end = std::max(end, token.id + 1);
+  token_text_.resize(end);
+  is_special_.resize(end);
+  for (TokenId id = 0; id < model.id_end(); ++id) token_text_[id] = model.Text(id);
+  for (const AddedToken& token : added_->tokens()) {
+    token_text_[token.id] = token.content;
+    if (token.decoded != token.content) decoded_text_[token.id] = token.decoded;
+    // The package asks whether what the decoder reads is the content of a special token.
+    const AddedToken* same = added_->Find(token.decoded);
+    is_special_[token.id] = same != nullptr && same->special;
+  }
+}
+
+}  // namespace quire

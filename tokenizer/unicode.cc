@@ -1,0 +1,162 @@
+#include "tokenizer/unicode.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "tokenizer/unicode_data.h"
+
+namespace quire {
+namespace {
+
+// The range of an ascending table that holds `code_point`, or null.
+template <typename Range, size_t N>
+const Range* FindRange(const Range (&table)[N], char32_t code_point) {
+  const Range* range =
+      std::upper_bound(std::begin(table), std::end(table), code_point,
+                       [](char32_t value, const Range& entry) { return value <= entry.last; });
+  return range != std::end(table) && code_point >= range->first ? range : nullptr;
+}
+
+bool InRange(char32_t value, char32_t first, char32_t last) {
+  return value >= first && value <= last;
+}
+
+enum class Utf8Kind { kValid, kInvalid, kUnfinished };
+
+struct Utf8Sequence {
+  Utf8Kind kind;
+  size_t bytes;
+};
+
+// What starts at bytes[0]: a character, a maximal subpart of an ill-formed one, or a prefix of one
+// that only the end of `bytes` cuts off.
+Utf8Sequence NextSequence(absl::string_view bytes) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return {Utf8Kind::kValid, 1};
+  if (lead < 0xC2 || lead > 0xF4) return {Utf8Kind::kInvalid, 1};
+  const size_t length = Utf8Bytes(bytes[0]);
+  // Only the second byte has bounds of its own: overlong forms, surrogates, above U+10FFFF.
+  const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  for (size_t i = 1; i < length; ++i) {
+    if (i == bytes.size()) return {Utf8Kind::kUnfinished, i};
+    const bool good = i == 1 ? InRange(byte(1), low, high) : InRange(byte(i), 0x80, 0xBF);
+    if (!good) return {Utf8Kind::kInvalid, i};
+  }
+  return {Utf8Kind::kValid, length};
+}
+
+}  // namespace
+
+char32_t CodePointAt(absl::string_view text, size_t pos) {
+  const auto byte = [&](size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[pos + i]));
+  };
+  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
+  switch (Utf8Bytes(text[pos])) {
+    case 1:
+      return byte(0);
+    case 2:
+      return (byte(0) & 0x1F) << 6 | tail(1);
+    case 3:
+      return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
+    default:
+      return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
+  }
+}
+
+size_t PreviousCharacter(absl::string_view text, size_t pos) {
+  do {
+    --pos;
+  } while ((static_cast<unsigned char>(text[pos]) & 0xC0) == 0x80);
+  return pos;
+}
+
+void AppendUtf8(char32_t code_point, std::string* out) {
+  const auto append = [out](char32_t byte) { out->push_back(static_cast<char>(byte)); };
+  if (code_point < 0x80) {
+    append(code_point);
+  } else if (code_point < 0x800) {
+    append(0xC0 | code_point >> 6);
+    append(0x80 | (code_point & 0x3F));
+  } else if (code_point < 0x10000) {
+    append(0xE0 | code_point >> 12);
+    append(0x80 | (code_point >> 6 & 0x3F));
+    append(0x80 | (code_point & 0x3F));
+  } else {
+    append(0xF0 | code_point >> 18);
+    append(0x80 | (code_point >> 12 & 0x3F));
+    append(0x80 | (code_point >> 6 & 0x3F));
+    append(0x80 | (code_point & 0x3F));
+  }
+}
+
+size_t AppendReplacingInvalid(absl::string_view bytes, std::string* out) {
+  while (!bytes.empty()) {
+    const Utf8Sequence next = NextSequence(bytes);
+    if (next.kind == Utf8Kind::kUnfinished) return next.bytes;
+    const absl::string_view text =
+        next.kind == Utf8Kind::kValid ? bytes.substr(0, next.bytes) : kReplacementCharacter;
+    out->append(text.data(), text.size());
+    bytes.remove_prefix(next.bytes);
+  }
+  return 0;
+}
+
+std::string ReplaceInvalidUtf8(absl::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  if (AppendReplacingInvalid(bytes, &out) != 0) {
+    out.append(kReplacementCharacter.data(), kReplacementCharacter.size());
+  }
+  return out;
+}
+
+absl::string_view GeneralCategory(char32_t code_point) {
+  const CategoryRange* newer = FindRange(kAssignedSinceUnicode14, code_point);
+  return newer != nullptr ? newer->category
+                          : utf8proc_category_string(static_cast<utf8proc_int32_t>(code_point));
+}
+
+bool IsWhitespace(char32_t c) {
+  if (c < 0x80) return c == ' ' || InRange(c, '\t', '\r');
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || InRange(c, 0x2000, 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool IsNumeric(char32_t c) {
+  if (c < 0x80) return InRange(c, '0', '9');
+  // Two ranges of Unicode 17, which Rust's standard library already knows.
+  return GeneralCategory(c)[0] == 'N' || InRange(c, 0x11DE0, 0x11DE9) ||
+         InRange(c, 0x16FF4, 0x16FF6);
+}
+
+bool IsPunctuation(char32_t c) {
+  if (c < 0x80) {
+    return InRange(c, '!', '/') || InRange(c, ':', '@') || InRange(c, '[', '`') ||
+           InRange(c, '{', '~');
+  }
+  if (c == 0x166D || c == 0x111C9) return true;  // later symbols, not punctuation
+  return GeneralCategory(c)[0] == 'P' && FindRange(kPunctuationSinceUnicode7, c) == nullptr;
+}
+
+bool IsWord(char32_t c) {
+  const absl::string_view category = GeneralCategory(c);
+  if (category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" ||
+      category == "Pc") {
+    return true;
+  }
+  // Join_Control, and the symbols that are Other_Alphabetic.
+  return InRange(c, 0x200C, 0x200D) || InRange(c, 0x24B6, 0x24E9) || InRange(c, 0x1F130, 0x1F149) ||
+         InRange(c, 0x1F150, 0x1F169) || InRange(c, 0x1F170, 0x1F189);
+}
+
+bool IsInertInUnicode9(char32_t c) {
+  return FindRange(kNormalizableSinceUnicode9, c) != nullptr ||
+         FindRange(kAssignedSinceUnicode14, c) != nullptr;
+}
+
+}  // namespace quire

@@ -1,0 +1,46 @@
+// UTF-8, and the character classes that the components of tokenizer.json speak of.
+//
+// The classes are the `tokenizers` package's on every distribution: see unicode_data.h.
+#ifndef QUIRE_TOKENIZER_UNICODE_H_
+#define QUIRE_TOKENIZER_UNICODE_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace quire {
+
+// Bytes of the character that starts with `lead`, in valid UTF-8.
+inline size_t Utf8Bytes(char lead) {
+  const auto byte = static_cast<unsigned char>(lead);
+  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+// The character at text[pos]; `text` is valid UTF-8 and has one there.
+char32_t CodePointAt(absl::string_view text, size_t pos);
+// Where the character before text[pos] starts; pos > 0.
+size_t PreviousCharacter(absl::string_view text, size_t pos);
+void AppendUtf8(char32_t code_point, std::string* out);
+
+// Appends `bytes` with U+FFFD for every maximal subpart of an ill-formed sequence (the WHATWG rule,
+// as Python's errors="replace"), except for the bytes at the end that the next ones might still
+// complete: it returns how many those are, 0 to 3.
+size_t AppendReplacingInvalid(absl::string_view bytes, std::string* out);
+// All of `bytes`; an unfinished character at the end becomes U+FFFD too.
+std::string ReplaceInvalidUtf8(absl::string_view bytes);
+
+inline constexpr absl::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+
+// "Lu", "Nd", ...; "Cn" where unassigned.
+absl::string_view GeneralCategory(char32_t code_point);
+bool IsWhitespace(char32_t code_point);   // White_Space
+bool IsNumeric(char32_t code_point);      // N, as Rust's char::is_numeric
+bool IsPunctuation(char32_t code_point);  // ASCII punctuation, and P of Unicode 7
+bool IsWord(char32_t code_point);         // \w of UTS #18
+// Whether Unicode 9 knew neither a decomposition nor a combining class of it, but a later one does.
+bool IsInertInUnicode9(char32_t code_point);
+
+}  // namespace quire
+
+#endif  // QUIRE_TOKENIZER_UNICODE_H_

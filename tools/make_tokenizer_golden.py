@@ -1,0 +1,440 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/tokenizer: what the `tokenizers` package (0.23.3) does with 10,000 strings.
+
+For each family it trains a small tokenizer in that family's exact configuration and writes
+  <family>.json     the tokenizer.json,
+  <family>.digests  two CRC-32 per string (of the ids; of both decoded texts), then one per random
+                    id sequence (of both decoded texts): little-endian uint32,
+  <family>.ids      the ids of the first strings, a line each, so that a failure can be read,
+and once for all
+  strings.bin       the strings, as records (see StringWriter).
+
+tests/tokenizer/golden_test.cc reads them. Everything follows from SEED and the package's version.
+"""
+import argparse
+import json
+import pathlib
+import random
+import struct
+import sys
+import zlib
+
+import tokenizers
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
+                        pre_tokenizers, processors, trainers)
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SEED = 20240607
+NUM_STRINGS = 10_000
+NUM_READABLE = 200  # strings whose ids are stored in full
+NUM_ID_SEQUENCES = 1_000
+
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+QWEN2 = (CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+         r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+LLAMA3 = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+O200K = "|".join([
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTIONS + "?",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTIONS + "?",
+    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}"
+          r"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
+DEEPSEEK_V3 = [
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+]
+DEEPSEEK_V2 = [
+    r"[\r\n]",
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕ"
+    r"Ω℮KÅⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
+    r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
+    r"\s+$",
+    r"[一-龥ࠀ-一가-퟿]+",
+]
+
+# A few sentences in each of many scripts, and code.
+SAMPLES = """
+Die Königin schloß das große Fenster, während draußen heftiger Regen über die Dächer rauschte.
+Où est passée la clé de l'hôtel ? Elle était là, près du café, à côté d'un gâteau glacé.
+El niño pequeño corrió hacia la montaña y encontró un pájaro azul que cantaba en español.
+Mała żółta łódź płynęła po jeziorze, a księżyc świecił nad brzegiem.
+Příliš žluťoučký kůň úpěl ďábelské ódy u staré studny.
+İstanbul'da ılık bir rüzgâr esiyordu; çocuklar şarkı söylüyordu.
+Старый рыбак вышел к морю и долго смотрел на тихую воду. Завтра будет новый день.
+Ο γέρος ψαράς κοίταξε τη θάλασσα και χαμογέλασε. Αύριο θα είναι μια νέα μέρα.
+הדייג הזקן הביט בים וחייך. מחר יהיה יום חדש.
+نظر الصياد العجوز إلى البحر وابتسم. غدا يوم جديد، ١٢٣ سمكة.
+बूढ़े मछुआरे ने समुद्र की ओर देखा और मुस्कुराया। कल एक नया दिन होगा। १२३
+বুড়ো জেলে সমুদ্রের দিকে তাকিয়ে হাসল। আগামীকাল নতুন দিন।
+முதிய மீனவர் கடலைப் பார்த்து சிரித்தார். நாளை புதிய நாள்.
+ชาวประมงชรามองทะเลแล้วยิ้ม พรุ่งนี้เป็นวันใหม่
+Ông lão đánh cá nhìn ra biển và mỉm cười. Ngày mai là một ngày mới.
+老渔夫看着大海笑了。明天是新的一天，他会再次出海，捕到一百二十三条鱼！
+年老いた漁師は海を見て微笑んだ。明日は新しい日です。カタカナとひらがな、ﾊﾝｶｸ。
+늙은 어부는 바다를 바라보며 미소를 지었다. 내일은 새로운 날이다.
+ძველმა მეთევზემ ზღვას გახედა. Ծեր ձկնորսը նայեց ծովին։
+👩‍👩‍👧‍👦 family, 👍🏽 ok, 🇩🇪🇯🇵 flags, ❤️ heart, 😀😀😀 ∑∫√≤≥ → € £ ¥ © ™ № ½ ² ³
+def fibonacci(n: int) -> list[int]:
+    a, b = 0, 1
+    while len(out) < n:  # 1, 1, 2, 3, 5, 8, 13, 21
+        out.append(a); a, b = b, a + b
+    return out
+for (int i = 0; i < 1024; ++i) { sum += values[i] * 0x7fff'ffff; }  // don't overflow
+{"name": "quire", "version": [1, 20, 300], "url": "https://example.org/a?b=c&d=%20e"}
+It's, we're, I've, I'm, they'll, he'd; IT'S WE'RE; don't can't won't. 3.14159 1,000,000 2024-06-07
+"""
+
+EMOJI = ["👩‍👩‍👧‍👦", "👍🏽", "🇩🇪🇯🇵", "❤️", "😀", "🏴\U000E0067\U000E0062\U000E007F"]
+
+
+# --- The families ---------------------------------------------------------------------------------
+
+def train(tokenizer, specials, vocab_size, text, **options):
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=specials,
+                                  show_progress=False, **options)
+    tokenizer.train_from_iterator(text, trainer)
+    return tokenizer
+
+
+def byte_level(text, pre_tokenizer, specials, vocab_size=2500, normalizer=None, drop_merges=0,
+               post_processor=None, added=()):
+    """A byte-level tokenizer: the alphabet and the merges first, the special tokens behind them."""
+    tokenizer = Tokenizer(models.BPE())
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer
+    train(tokenizer, [], vocab_size, text,
+          initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.decoder = decoders.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
+    if drop_merges:  # tokens that only ignore_merges reaches
+        spec = json.loads(tokenizer.to_str())
+        spec["model"]["ignore_merges"] = True
+        spec["model"]["merges"] = [m for i, m in enumerate(spec["model"]["merges"])
+                                   if i % drop_merges or i < 300]
+        tokenizer = Tokenizer.from_str(json.dumps(spec))
+    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
+    tokenizer.add_tokens(list(added))
+    tokenizer.post_processor = (post_processor(tokenizer) if post_processor else
+                                processors.ByteLevel(trim_offsets=False))
+    return tokenizer
+
+
+def split_then_bytes(*patterns):
+    steps = [pre_tokenizers.Split(Regex(p), "isolated") for p in patterns]
+    return steps + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+
+
+def template(*pieces):
+    def make(tokenizer):
+        names = [p for p in pieces if not p.startswith("$")]
+        return processors.TemplateProcessing(
+            single=" ".join(pieces), special_tokens=[(n, tokenizer.token_to_id(n)) for n in set(names)])
+    return make
+
+
+def sentencepiece(text, train_split, vocab_size=3000, unk="<unk>", bos="<s>", eos="</s>", legacy_merges=False,
+                  **model):
+    """Like a converted SentencePiece model: bytes in the vocabulary, spaces as U+2581."""
+    specials = [unk, bos, eos]
+    byte_tokens = [f"<0x{b:02X}>" for b in range(256)]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = train_split
+    train(tokenizer, specials + byte_tokens, vocab_size, text, limit_alphabet=600,
+          max_token_length=16)
+    spec = json.loads(tokenizer.to_str())
+    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] in specials]
+    spec["model"].update(unk_token=unk, byte_fallback=True, fuse_unk=True, **model)
+    spec["normalizer"] = spec["pre_tokenizer"] = None
+    if legacy_merges:  # the form "a b" of older files
+        spec["model"]["merges"] = [" ".join(m) for m in spec["model"]["merges"]]
+    return spec
+
+
+def with_parts(spec, normalizer, pre_tokenizer, post_processor, decoder):
+    """Sets the parts by their JSON, so that the file holds exactly what real files hold."""
+    spec["normalizer"] = normalizer
+    spec["pre_tokenizer"] = pre_tokenizer
+    spec["decoder"] = decoder
+    tokenizer = Tokenizer.from_str(json.dumps(spec))
+    if post_processor is not None:
+        tokenizer.post_processor = post_processor(tokenizer)
+    return tokenizer, spec
+
+
+def spm_decoder(strip):
+    steps = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+             {"type": "ByteFallback"}, {"type": "Fuse"}]
+    if strip:
+        steps.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    return {"type": "Sequence", "decoders": steps}
+
+
+def finish(tokenizer_and_spec):
+    """The text of tokenizer.json: the package's own, but with the legacy merges of `spec`."""
+    if isinstance(tokenizer_and_spec, Tokenizer):
+        return tokenizer_and_spec.to_str()
+    tokenizer, spec = tokenizer_and_spec
+    out = json.loads(tokenizer.to_str())
+    out["model"]["merges"] = spec["model"]["merges"]
+    return json.dumps(out, ensure_ascii=False, separators=(",", ":"))
+
+
+def families(text):
+    words = pre_tokenizers.Split("▁", "merged_with_next")
+    lines = pre_tokenizers.Split("\n", "merged_with_previous")
+    chat = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    llama3 = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
+    deepseek = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"]
+    sequence = pre_tokenizers.Sequence
+
+    yield "gpt2", byte_level(text, pre_tokenizers.ByteLevel(add_prefix_space=False),
+                             ["<|endoftext|>"])
+    yield "qwen2", byte_level(
+        text, sequence(split_then_bytes(QWEN2)), chat, normalizer=normalizers.NFC(),
+        added=[AddedToken("<tool_call>", normalized=False), AddedToken("</tool_call>", normalized=False)])
+    yield "llama3", byte_level(
+        text, sequence(split_then_bytes(LLAMA3)), llama3, drop_merges=7,
+        post_processor=lambda t: processors.Sequence(
+            [processors.ByteLevel(trim_offsets=True), template("<|begin_of_text|>", "$A")(t)]))
+    yield "o200k", byte_level(text, sequence(split_then_bytes(O200K)), ["<|endoftext|>", "<|end|>"])
+    yield "cl100k", byte_level(text, sequence(split_then_bytes(CL100K)), ["<|endoftext|>"],
+                               vocab_size=1000)
+    yield "deepseek_v3", byte_level(text, sequence(split_then_bytes(*DEEPSEEK_V3)), deepseek,
+                                    post_processor=template(deepseek[0], "$A"))
+    v2 = split_then_bytes(*DEEPSEEK_V2)
+    yield "deepseek_v2", byte_level(
+        text, sequence(v2[:-1] + [pre_tokenizers.Digits(individual_digits=True), v2[-1]]), deepseek,
+        normalizer=normalizers.Sequence([]))
+
+    bos, bos_gemma = template("<s>", "$A"), template("<bos>", "$A")
+    yield "llama2", with_parts(
+        sentencepiece(text, words, legacy_merges=True),
+        {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "▁"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
+        None, bos, spm_decoder(strip=True))
+    yield "mistral", with_parts(
+        sentencepiece(text, words), None,
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
+        template("<s>", "$A", "</s>"), spm_decoder(strip=True))
+    # Trained on whole lines: its tokens span words, so that nothing may be cut at U+2581.
+    yield "gemma", with_parts(
+        sentencepiece(text, lines, bos="<bos>", eos="<eos>"),
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+         "invert": False},
+        bos_gemma, spm_decoder(strip=False))
+
+    # Not a known model: the other components, and every flag of an added token.
+    flags = [AddedToken("<left>", lstrip=True, normalized=False),
+             AddedToken("<right>", rstrip=True, normalized=False),
+             AddedToken("<both>", lstrip=True, rstrip=True, special=True, normalized=False),
+             AddedToken("word", single_word=True, normalized=False),
+             AddedToken("Ⅳﬁ", normalized=True),
+             AddedToken("normal form", normalized=True, single_word=True, lstrip=True),
+             AddedToken("<<", normalized=True), AddedToken("<<<", normalized=False),
+             AddedToken("\t\t", normalized=False, rstrip=True)]
+    yield "nfkc", byte_level(
+        text, pre_tokenizers.ByteLevel(add_prefix_space=True), ["<|endoftext|>"], vocab_size=1500,
+        normalizer=normalizers.Sequence([
+            normalizers.NFKC(), normalizers.Strip(left=True, right=False),
+            normalizers.Replace(Regex(r"[ \t]{3,}|!+(?=\?)"), "  ")]),
+        added=flags)
+    yield "punctuation", byte_level(
+        text, sequence([pre_tokenizers.Punctuation("contiguous"),
+                        pre_tokenizers.ByteLevel(add_prefix_space=False),
+                        pre_tokenizers.Digits(individual_digits=False),
+                        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "merged_with_next"),
+                        pre_tokenizers.Split("Ġ", "merged_with_previous")]),
+        [">>TITLE<<"], vocab_size=1000, normalizer=normalizers.NFD())
+    yield "metaspace", metaspace(text)
+
+
+def metaspace(text):
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=False))
+    tokenizer.normalizer = normalizers.NFKD()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r"[\S]+|\S"), "removed", invert=True),
+         pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
+    train(tokenizer, ["<unk>"], 1000, text, limit_alphabet=120)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.add_tokens([AddedToken("<s>", special=True, normalized=True)])
+    return tokenizer
+
+
+# --- The strings ----------------------------------------------------------------------------------
+
+class StringWriter:
+    """A string is a list of parts: ("text", bytes, times) or ("range", first, last, before, after),
+    the latter each code point from first to last with `before` and `after` around it.
+
+    strings.bin: per string a byte with the number of parts; per part a byte, 0 or 1, then uint32
+    times, uint32 size and the bytes; or uint32 first, uint32 last and twice uint32 size and bytes.
+    """
+
+    def __init__(self):
+        self.out = bytearray()
+        self.strings = []
+
+    def add(self, *parts):
+        value = bytearray()
+        self.out.append(len(parts))
+        for part in parts:
+            if part[0] == "text":
+                _, text, times = part
+                self.out += struct.pack("<BII", 0, times, len(text)) + text
+                value += text * times
+            else:
+                _, first, last, before, after = part
+                self.out += struct.pack("<BII", 1, first, last)
+                self.out += struct.pack("<I", len(before)) + before
+                self.out += struct.pack("<I", len(after)) + after
+                for c in range(first, last + 1):
+                    if not 0xD800 <= c < 0xE000:
+                        value += before + chr(c).encode() + after
+        self.strings.append(bytes(value))
+
+    def text(self, text, times=1):
+        self.add(("text", text if isinstance(text, bytes) else text.encode(), times))
+
+
+def random_code_point(rng):
+    kind = rng.random()
+    if kind < 0.35:
+        return chr(rng.randrange(0x20, 0x7F))
+    if kind < 0.55:
+        return chr(rng.randrange(0x80, 0x600))
+    if kind < 0.65:
+        return chr(rng.randrange(0x300, 0x370))
+    if kind < 0.70:
+        return chr(rng.choice([0x1100, 0x1161, 0x11A8, 0xAC00]) + rng.randrange(0, 19))
+    if kind < 0.75:
+        return rng.choice("\n\r\t\v\f\u0085\u00a0\u1680\u180e\u2003\u2028\u2029\u200b\u200d\u3000\ufeff\0")
+    if kind < 0.88:
+        c = rng.randrange(0x600, 0xFFFF)
+        return chr(c) if not 0xD800 <= c < 0xE000 else "\ufffd"
+    return chr(rng.randrange(0x10000, 0x110000 if kind > 0.96 else 0x20000))
+
+
+def make_strings(literals):
+    rng = random.Random(SEED)
+    prose = (ROOT / "models/fairytale/heldout.txt").read_text()
+    samples = [line for line in SAMPLES.split("\n") if line]
+    blanks = [" ", "  ", "\n", "\n\n", "\r\n", "\t", "\u3000", "\u00a0", "\r", " \n", "\u2028"]
+    bits = ["a", "Hello", "1", "23", "456", "x", "é", "e\u0301", "中", "▁", "Ġ", "'s", "'LL", "...", "!?"]
+
+    def pick(choices, most):
+        return "".join(rng.choice(choices) for _ in range(rng.randrange(1, most)))
+
+    def invalid():
+        good = bytearray(rng.choice(samples + EMOJI).encode()[:60])
+        for _ in range(rng.randrange(1, 8)):
+            at = rng.randrange(len(good) + 1)
+            good[at:at + rng.randrange(3)] = rng.choice(
+                [b"\x80", b"\xC0\xAF", b"\xE2\x96", b"\xF0\x9F\x98", b"\xED\xA0\x80", b"\xF4\x90\x80\x80",
+                 b"\xFF", b"\xC3", b"\xE0\x80", bytes([rng.randrange(256)])])
+        return bytes(good)
+
+    kinds = [
+        lambda: rng.choice(samples),
+        lambda: (lambda at: prose[at:at + rng.randrange(1, 200)])(rng.randrange(len(prose) - 200)),
+        lambda: "".join(random_code_point(rng) for _ in range(rng.randrange(1, 40))),
+        lambda: pick(blanks + bits, 40),
+        lambda: pick(literals + [" ", "  ", "a", "\n", "1", "word", "<", "é"], 12),
+        lambda: pick(list("0123456789") + [" ", ".", ",", "-", "٣", "²", "½", "Ⅳ"], 40),
+        lambda: rng.choice("aeiouAnsw가か\u0915\u05D0") + "".join(
+            chr(rng.choice([0x300, 0x316, 0x334, 0x345, 0x5B0, 0x64B, 0x93C, 0x94D, 0x3099, 0x309A, 0x1DCE]))
+            for _ in range(rng.randrange(1, 30))),
+        lambda: pick(EMOJI + [" ", "a"], 10),
+        invalid,
+        lambda: pick(["'", "s", "T", "re", "VE", "m", "ll", "D", "ſ", "\u212a", "’", " "], 20),
+    ]
+
+    writer = StringWriter()
+    writer.text("")
+    while len(writer.strings) < NUM_READABLE:
+        writer.text(kinds[len(writer.strings) % len(kinds)]())
+    # Long runs and 100 KB words.
+    for unit in [" ", "\n", "\t", "\r\n", " \n", "a", "ab", "é", "中", "e\u0301", "\u0301\u0316", "1", "!",
+                 "▁", "Ġ", "\U0001F600", "'s", "\u3000", "\t\t ", "aA", "の", "x1"]:
+        for times in [3, 50, 1000]:
+            for end in ["", "x", " 1", "\n"]:
+                writer.add(("text", unit.encode(), times), ("text", end.encode(), 1))
+    for unit in ["a", "abc", "é", "한", "0", " ", "\n", "supercalifragilistic"]:
+        size = len(unit.encode())
+        writer.add(("text", unit.encode(), 100_000 // size), ("text", b"!", 1))
+    # Every code point: those of the first planes in many surroundings.
+    for before, after in [("", ""), (" ", ""), ("x'", ""), ("a", "\u0301\u0316"), ("1\u0345", "."), ("\n", " ")]:
+        for first in range(0, 0x20000, 256):
+            writer.add(("range", first, first + 255, before.encode(), after.encode()))
+    for first in range(0x20000, 0x110000, 4096):
+        writer.add(("range", first, first + 4095, b"", b""))
+    while len(writer.strings) < NUM_STRINGS:
+        writer.text(rng.choice(kinds)())
+    assert len(writer.strings) == NUM_STRINGS
+    return writer
+
+
+# --- The results ----------------------------------------------------------------------------------
+
+def decoded_digest(tokenizer, ids):
+    with_specials = tokenizer.decode(ids, skip_special_tokens=False).encode()
+    return zlib.crc32(tokenizer.decode(ids, skip_special_tokens=True).encode(),
+                      zlib.crc32(with_specials))
+
+
+def random_ids(index, vocab_size):
+    """Ids of a linear congruential generator; a few of them have no token."""
+    state = index + 1
+    ids = []
+    for _ in range(index % 40 + 1):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        ids.append((state >> 33) % (vocab_size + 3))
+    return ids
+
+
+def check_law(name, tokenizer, strings, out):
+    digests = bytearray()
+    readable = []
+    for index, value in enumerate(strings):
+        text = value.decode("utf-8", "replace")
+        ids = tokenizer.encode(text, add_special_tokens=index % 2 == 0).ids
+        packed = struct.pack(f"<{len(ids)}I", *ids)
+        digests += struct.pack("<II", zlib.crc32(packed), decoded_digest(tokenizer, ids))
+        if index < NUM_READABLE:
+            readable.append(" ".join(map(str, ids)))
+    vocab_size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    for index in range(NUM_ID_SEQUENCES):
+        digests += struct.pack("<I", decoded_digest(tokenizer, random_ids(index, vocab_size)))
+    (out / f"{name}.digests").write_bytes(digests)
+    (out / f"{name}.ids").write_text("\n".join(readable) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "tests/golden/tokenizer")
+    args = parser.parse_args()
+    if tokenizers.__version__ != "0.23.3":
+        print(f"made with tokenizers {tokenizers.__version__}; the tree's set is of 0.23.3", file=sys.stderr)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = (ROOT / "models/fairytale/heldout.txt").read_text().split("\n\n") + 20 * SAMPLES.split("\n")
+
+    made = {}
+    for name, family in families(text):
+        made[name] = finish(family)
+        (args.out / f"{name}.json").write_text(made[name])
+    literals = sorted({t["content"] for spec in made.values() for t in json.loads(spec)["added_tokens"]})
+    writer = make_strings(literals)
+    (args.out / "strings.bin").write_bytes(writer.out)
+    for name in made:
+        check_law(name, Tokenizer.from_file(str(args.out / f"{name}.json")), writer.strings, args.out)
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main()
