@@ -1,5 +1,7 @@
 #include "server/generate_reactors.h"
 
+#include <grpcpp/server_context.h>
+
 #include <deque>
 #include <memory>
 #include <mutex>
