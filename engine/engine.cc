@@ -67,6 +67,7 @@ bool Engine::Step() {
   const absl::Time start = absl::Now();
   StepPlan plan = scheduler_.Plan(start);
   const bool planned = !plan.empty();
+  PublishQueue();
   if (planned) {
     executor_->Submit(builder_.Build(plan));
     outstanding_.push_back(std::move(plan));
@@ -102,6 +103,12 @@ void Engine::Emit() {
   }
 }
 
+// The queue has room as soon as a plan admits, not only when its step is done.
+void Engine::PublishQueue() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  waiting_requests_ = scheduler_.num_queued();
+}
+
 void Engine::Publish(absl::Duration step_time) {
   const SchedulerStats scheduler = scheduler_.stats();
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -116,7 +123,6 @@ void Engine::Publish(absl::Duration step_time) {
   }
   stats_.steps = steps_;
   stats_.last_step = step_time;
-  waiting_requests_ = scheduler.waiting;
   live_requests_ = static_cast<int64_t>(streams_.size());
   if (live_requests_ == 0 && unread_submissions_ == 0) idle_.notify_all();
 }

@@ -99,6 +99,7 @@ class Engine {
   bool Step();
   void CommitOldest();
   void Emit();
+  void PublishQueue();
   void Publish(absl::Duration step_time);
   void AwaitWork();
 

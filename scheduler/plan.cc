@@ -233,6 +233,7 @@ void Scheduler::NoteAdmission(Sequence& sequence, int64_t cached_tokens, absl::T
   LiveRequest& live = *sequence.owner;
   if (live.admitted) return;
   live.admitted = true;
+  --num_queued_;
   live.first_admitted = now;
   sequence.cached_tokens = cached_tokens;
   totals_.total_prompt_tokens += sequence.prompt_tokens();

@@ -82,6 +82,7 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
   first.pending_forks = live->request->num_sequences - 1;
   first.state = SequenceState::kWaiting;
   waiting_.Push(&first);
+  ++num_queued_;
   shares_.Enter(live->request->tenant);
   next_expiry_ =
       std::min({next_expiry_, live->request->deadline, now + live->request->stopping.time_limit});
@@ -205,6 +206,7 @@ void Scheduler::FinishSequence(Sequence& sequence, FinishReason reason, const ab
   events_.push_back(std::move(event));
 
   if (--live.live_sequences > 0) return;
+  if (!live.admitted) --num_queued_;
   shares_.Leave(live.request->tenant);
   const auto entry = requests_.find(live.key);
   dead_.push_back(std::move(entry->second));

@@ -56,7 +56,7 @@ struct FitReport {
 };
 
 struct SchedulerStats {
-  int64_t waiting = 0;    // never admitted yet: what the queue's bound counts
+  int64_t waiting = 0;    // requests never admitted yet
   int64_t preempted = 0;  // waiting, admitted before
   int64_t running = 0;
   int64_t paused = 0;
@@ -108,6 +108,8 @@ class Scheduler {
 
   FitReport Estimate(const Request& request) const;
   SchedulerStats stats() const;
+  // Requests never admitted yet, paused ones too: what the queue's bound counts.
+  int64_t num_queued() const { return num_queued_; }
   void CheckInvariants() const;
 
  private:
@@ -165,6 +167,7 @@ class Scheduler {
   WaitingQueue waiting_;
   TenantShares shares_;
   int used_slots_ = 0;
+  int64_t num_queued_ = 0;
 
   PlanId next_plan_{0};
   int outstanding_plans_ = 0;

@@ -119,7 +119,7 @@ void AddServingFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
       ->group("Serving");
   app.add_option("--max-queue", load.max_queue,
                  "Requests that may wait; more get RESOURCE_EXHAUSTED")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str()
       ->group("Serving");
   app.add_option("--stall-seconds", raw.stall_seconds,

@@ -1,0 +1,92 @@
+// Tiny checkpoints of every architecture against what transformers computes on them
+// (tests/golden/models, made by tools/make_golden.py).
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/load_model.h"
+#include "gtest/gtest.h"
+#include "tests/testing/engine_client.h"
+
+namespace quire {
+namespace {
+
+// fp32 on both sides; sums in other orders move log-probabilities by a few units of 1e-6.
+constexpr double kTolerance = 2e-4;
+
+struct GoldenCase {
+  std::string model;
+  int64_t max_batch_tokens;  // prompts longer than it are computed in chunks
+};
+
+class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
+
+void ExpectTop(const TokenLogprobs& got, const nlohmann::json& want) {
+  const auto ids = want.at("ids").get<std::vector<TokenId>>();
+  const auto logprobs = want.at("logprobs").get<std::vector<double>>();
+  ASSERT_GE(got.top.size(), ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_NEAR(got.top[i].logprob, logprobs[i], kTolerance) << "rank " << i;
+    // Ranks may swap where two log-probabilities agree to the tolerance.
+    const bool near_tie = (i > 0 && logprobs[i - 1] - logprobs[i] < kTolerance) ||
+                          (i + 1 < ids.size() && logprobs[i] - logprobs[i + 1] < kTolerance) ||
+                          i + 1 == ids.size();
+    if (!near_tie) {
+      EXPECT_EQ(got.top[i].token, ids[i]) << "rank " << i;
+    }
+  }
+}
+
+TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
+  const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
+  LoadOptions options{.model = directory, .dtype = DType::kFloat32};
+  options.kv_cache_bytes = size_t{8} << 20;
+  options.max_batch_tokens = GetParam().max_batch_tokens;
+  options.max_num_sequences = 4;
+  options.block_tokens = 16;
+  const auto loaded = LoadedModel::Load(options, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE((*loaded)->unused_tensors().empty());
+
+  const auto golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));
+  for (const auto& prompt : golden.at("prompts")) {
+    Request request;
+    prompt.at("ids").get_to(request.prompt);
+    SCOPED_TRACE(request.prompt.size());
+    request.sampling.temperature = 0;
+    request.stopping.max_new_tokens = 32;
+    request.top_logprobs = 20;
+    request.prompt_logprobs = true;
+    const testing::Outcome outcome = testing::Run((*loaded)->engine(), request);
+    const auto scores = prompt.at("prompt_logprobs").get<std::vector<double>>();
+    ASSERT_EQ(outcome.prompt_logprobs.size(), scores.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      EXPECT_NEAR(outcome.prompt_logprobs[i].chosen.logprob, scores[i], kTolerance) << i;
+    }
+    const auto& sequence = outcome.sequences[0];
+    EXPECT_EQ(sequence.tokens, prompt.at("greedy_ids").get<std::vector<TokenId>>());
+    ExpectTop(sequence.logprobs[0], prompt.at("last_top20"));
+    for (size_t step = 0; step < sequence.logprobs.size(); ++step) {
+      SCOPED_TRACE(step);
+      ExpectTop(sequence.logprobs[step], prompt.at("greedy_top5")[step]);
+    }
+  }
+}
+
+std::vector<GoldenCase> Cases() {
+  std::vector<GoldenCase> cases;
+  for (const char* model : {"llama2", "llama3", "llama_linear", "mistral", "qwen2", "qwen3"}) {
+    cases.push_back({.model = model, .max_batch_tokens = 256});
+    cases.push_back({.model = model, .max_batch_tokens = 13});
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(, ArchitectureGolden, ::testing::ValuesIn(Cases()), [](const auto& info) {
+  return info.param.model + "_in_steps_of_" + std::to_string(info.param.max_batch_tokens);
+});
+
+}  // namespace
+}  // namespace quire
