@@ -1,0 +1,192 @@
+// The same request gives the same tokens and bit-equal log-probabilities, whatever the load: alone,
+// among 63 others, in chunks of any size, after preemption, from a cached prefix, on any number of
+// threads. On the demo checkpoint, through the real engine and kernels.
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "core/cpu/cpu_isa.h"
+#include "engine/load_model.h"
+#include "gtest/gtest.h"
+#include "tests/testing/engine_client.h"
+#include "tests/testing/golden.h"
+
+namespace quire {
+namespace {
+
+const char kModel[] = QUIRE_SOURCE_DIR "/models/fairytale";
+
+struct EngineSetup {
+  int64_t max_batch_tokens = 512;
+  int max_num_sequences = 64;
+  size_t kv_cache_bytes = size_t{64} << 20;
+  int block_tokens = 64;
+  int threads = 2;
+};
+
+class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
+ protected:
+  std::unique_ptr<LoadedModel> Load(const EngineSetup& setup) {
+    LoadOptions options;
+    options.model = kModel;
+    options.dtype = std::get<0>(GetParam());
+    options.backend.cpu_isa = std::string(CpuIsaName(std::get<1>(GetParam())));
+    options.backend.threads = setup.threads;
+    options.max_batch_tokens = setup.max_batch_tokens;
+    options.max_num_sequences = setup.max_num_sequences;
+    options.kv_cache_bytes = setup.kv_cache_bytes;
+    options.block_tokens = setup.block_tokens;
+    auto loaded = LoadedModel::Load(options, nullptr);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return *std::move(loaded);
+  }
+
+  // Requests of mixed lengths and ways of drawing.
+  static std::vector<Request> Requests(size_t count) {
+    const auto prompts = testing::ReadGolden(kModel).prompts;
+    std::vector<Request> requests;
+    for (size_t i = 0; i < count; ++i) {
+      Request request;
+      // Prompts of 1 to about 200 tokens, all different.
+      for (size_t part = 0; part <= i % 4; ++part) {
+        const auto& ids = prompts[(i + part) % prompts.size()].ids;
+        request.prompt.insert(request.prompt.end(), ids.begin(), ids.end());
+      }
+      request.stopping.max_new_tokens = 12 + static_cast<int64_t>(i % 5) * 4;
+      request.sampling.seed = 1000 + i;
+      request.sampling.temperature = i % 3 == 0 ? 0.0F : 0.9F;
+      request.sampling.top_k = i % 3 == 1 ? 40 : 0;
+      request.sampling.top_p = i % 3 == 2 ? 0.9F : 1.0F;
+      request.sampling.repetition_penalty = i % 4 == 0 ? 1.1F : 1.0F;
+      request.num_sequences = i % 8 == 5 ? 3 : 1;
+      request.top_logprobs = 5;
+      requests.push_back(request);
+    }
+    return requests;
+  }
+
+  static void ExpectSame(const testing::Outcome& got, const testing::Outcome& want) {
+    ASSERT_EQ(got.sequences.size(), want.sequences.size());
+    for (size_t index = 0; index < got.sequences.size(); ++index) {
+      const auto& a = got.sequences[index];
+      const auto& b = want.sequences[index];
+      ASSERT_EQ(a.tokens, b.tokens);
+      for (size_t i = 0; i < a.logprobs.size(); ++i) {
+        ExpectSameBits(a.logprobs[i].chosen.logprob, b.logprobs[i].chosen.logprob, i);
+        for (size_t k = 0; k < a.logprobs[i].top.size(); ++k) {
+          ASSERT_EQ(a.logprobs[i].top[k].token, b.logprobs[i].top[k].token);
+          ExpectSameBits(a.logprobs[i].top[k].logprob, b.logprobs[i].top[k].logprob, i);
+        }
+      }
+    }
+  }
+  static void ExpectSameBits(float a, float b, size_t token) {
+    ASSERT_EQ(std::memcmp(&a, &b, sizeof(float)), 0) << a << " and " << b << " at " << token;
+  }
+
+  // Each request alone, on an engine that has seen nothing.
+  std::vector<testing::Outcome> Solo(const std::vector<Request>& requests, int block_tokens = 64) {
+    const auto loaded = Load({.block_tokens = block_tokens});
+    std::vector<testing::Outcome> outcomes;
+    for (Request request : requests) {
+      request.bypass_prefix_cache = true;
+      outcomes.push_back(testing::Run(loaded->engine(), request));
+    }
+    return outcomes;
+  }
+};
+
+TEST_P(Invariance, AmongSixtyThreeOthers) {
+  const std::vector<Request> requests = Requests(64);
+  const std::vector<testing::Outcome> solo = Solo(requests);
+  const auto loaded = Load({});
+  std::vector<std::unique_ptr<testing::Call>> calls;
+  for (const Request& request : requests) {
+    calls.push_back(std::make_unique<testing::Call>(loaded->engine(), request));
+  }
+  for (size_t i = 0; i < calls.size(); ++i) {
+    SCOPED_TRACE(i);
+    ExpectSame(calls[i]->AwaitEnd(), solo[i]);
+  }
+}
+
+TEST_P(Invariance, InChunksOfAnySizeAndOnAnyThreads) {
+  const std::vector<Request> requests = Requests(8);
+  const std::vector<testing::Outcome> solo = Solo(requests);
+  for (const EngineSetup& setup : {EngineSetup{.max_batch_tokens = 5, .max_num_sequences = 4},
+                             EngineSetup{.max_batch_tokens = 37, .max_num_sequences = 4, .threads = 1},
+                             EngineSetup{.max_batch_tokens = 64, .threads = 3}}) {
+    SCOPED_TRACE(setup.max_batch_tokens);
+    const auto loaded = Load(setup);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(i);
+      ExpectSame(testing::Run(loaded->engine(), requests[i]), solo[i]);
+    }
+  }
+}
+
+TEST_P(Invariance, AfterPreemption) {
+  std::vector<Request> requests = Requests(16);
+  for (Request& request : requests) request.stopping.max_new_tokens = 60;
+  const std::vector<testing::Outcome> solo = Solo(requests, 16);
+  // A pool of 1024 tokens for requests that want several times that.
+  const size_t token_bytes = 2 * 2 * 64 * 6 * DTypeBytes(std::get<0>(GetParam()));
+  const auto loaded = Load({.kv_cache_bytes = token_bytes * 1024, .block_tokens = 16});
+  std::vector<std::unique_ptr<testing::Call>> calls;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].priority = static_cast<int32_t>(i % 3);
+    calls.push_back(std::make_unique<testing::Call>(loaded->engine(), requests[i]));
+    if (i % 4 == 3) calls[i]->AwaitTokens(3);  // later ones find pages taken
+  }
+  int64_t preemptions = 0;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    SCOPED_TRACE(i);
+    const testing::Outcome& outcome = calls[i]->AwaitEnd();
+    ExpectSame(outcome, solo[i]);
+    for (const auto& sequence : outcome.sequences) preemptions += sequence.finish->usage.preemptions;
+  }
+  EXPECT_GE(preemptions, 3);
+}
+
+TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
+  const std::vector<Request> requests = Requests(8);
+  const std::vector<testing::Outcome> solo = Solo(requests, 16);
+  const auto loaded = Load({.block_tokens = 16});
+  int64_t cached = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(i);
+      const testing::Outcome outcome = testing::Run(loaded->engine(), requests[i]);
+      ExpectSame(outcome, solo[i]);
+      cached += outcome.sequences[0].finish->usage.cached_tokens;
+    }
+  }
+  EXPECT_GE(cached, 400);
+
+  // A prompt that goes on from what another request generated.
+  Request longer = requests[3];
+  const std::vector<TokenId>& output = solo[3].sequences[0].tokens;
+  longer.prompt.insert(longer.prompt.end(), output.begin(), output.end());
+  longer.prompt.push_back(5);
+  const testing::Outcome expected = Solo({longer}, 16)[0];
+  const testing::Outcome outcome = testing::Run(loaded->engine(), longer);
+  ExpectSame(outcome, expected);
+  EXPECT_GT(outcome.sequences[0].finish->usage.cached_tokens,
+            static_cast<int64_t>(requests[3].prompt.size()));
+}
+
+std::string Name(const ::testing::TestParamInfo<std::tuple<DType, CpuIsa>>& info) {
+  return std::string(DTypeName(std::get<0>(info.param))) + "_" +
+         std::string(CpuIsaName(std::get<1>(info.param)));
+}
+
+INSTANTIATE_TEST_SUITE_P(, Invariance,
+                         ::testing::Combine(::testing::Values(DType::kBFloat16, DType::kFloat32),
+                                            ::testing::ValuesIn(AvailableCpuIsas())),
+                         Name);
+
+}  // namespace
+}  // namespace quire
