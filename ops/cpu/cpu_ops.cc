@@ -64,7 +64,7 @@ class CpuOps : public Ops {
       : pool_(pool),
         memory_(memory),
         kernels_(OpsKernelsFor(isa)),
-        gemm_(isa, pool, memory, options.max_rows) {}
+        gemm_(isa, pool, memory, options.max_rows, options.use_onednn) {}
 
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) override {
     QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<PackedLinear> linear,

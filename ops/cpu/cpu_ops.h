@@ -15,6 +15,8 @@ namespace quire {
 struct CpuOpsOptions {
   // The most rows of an Apply: the tokens of a batch. Scratch memory grows with it.
   int64_t max_rows = 512;
+  // Whether oneDNN may take tall products. It changes no bit.
+  bool use_onednn = true;
 };
 
 // `pool` and `memory` (host memory) outlive the ops; the CPU must have `isa`. One call at a time.
