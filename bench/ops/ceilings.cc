@@ -1,0 +1,132 @@
+#include "bench/ops/ceilings.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "bench/ops/kernels/peak_kernels.h"
+#include "core/check.h"
+
+namespace quire {
+
+namespace portable {
+extern const PeakKernels kPeakKernels;
+}
+namespace avx2 {
+extern const PeakKernels kPeakKernels;
+}
+namespace avx512 {
+extern const PeakKernels kPeakKernels;
+}
+namespace avx512_bf16 {
+extern const PeakKernels kPeakKernels;
+}
+
+namespace bench {
+namespace {
+
+constexpr int64_t kReadBytes = int64_t{64} << 20;  // of one sample
+constexpr int64_t kReadTask = int64_t{128} << 10;
+constexpr int64_t kPeakRounds = 20000;
+
+const PeakKernels& PeakKernelsFor(CpuIsa isa) {
+  switch (isa) {
+    case CpuIsa::kPortable:
+      break;
+    case CpuIsa::kAvx2:
+      return avx2::kPeakKernels;
+    case CpuIsa::kAvx512:
+      return avx512::kPeakKernels;
+    case CpuIsa::kAvx512Bf16:
+      return avx512_bf16::kPeakKernels;
+  }
+  return portable::kPeakKernels;
+}
+
+// Adds up every word, with the same look-ahead as the kernels that stream weights.
+uint64_t SumWords(const char* data, int64_t bytes) {
+  uint64_t sums[8] = {};
+  for (int64_t at = 0; at < bytes; at += 64) {
+    __builtin_prefetch(data + at + 3072);
+    const auto* words = reinterpret_cast<const uint64_t*>(data + at);
+    for (int i = 0; i < 8; ++i) sums[i] += words[i];
+  }
+  uint64_t sum = 0;
+  for (uint64_t part : sums) sum += part;
+  return sum;
+}
+
+}  // namespace
+
+double Seconds(absl::FunctionRef<void()> run) {
+  const auto begin = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double Median(std::vector<double> values) {
+  QUIRE_CHECK(!values.empty());
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+Ceilings::Ceilings(ThreadPool& pool, DeviceMemory& memory) : pool_(pool) {
+  auto buffer = memory.Allocate(kColdBytes, "benchmark");
+  QUIRE_CHECK(buffer.ok()) << buffer.status();
+  cold_ = *std::move(buffer);
+}
+
+double Ceilings::ReadBytesPerSecond() {
+  const char* begin = static_cast<const char*>(cold_.data()) + next_;
+  next_ = (next_ + kReadBytes) % kColdBytes;
+  std::atomic<uint64_t> kept{0};
+  const double seconds = Seconds([&] {
+    pool_.ParallelFor(kReadBytes / kReadTask, [&](int64_t task, int /*thread*/) {
+      kept += SumWords(begin + task * kReadTask, kReadTask);
+    });
+  });
+  return static_cast<double>(kReadBytes) / seconds;
+}
+
+double Ceilings::FlopsPerSecond(CpuIsa isa, bool bf16_dot) {
+  const PeakKernels& kernels = PeakKernelsFor(isa);
+  std::atomic<double> flops{0.0};
+  const double seconds = Seconds([&] {
+    pool_.ParallelFor(pool_.num_threads() * 4, [&](int64_t /*task*/, int /*thread*/) {
+      flops += (bf16_dot ? kernels.bf16_dot : kernels.fma)(kPeakRounds);
+    });
+  });
+  return flops / seconds;
+}
+
+void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_dot, Bound bound,
+            Work work, absl::FunctionRef<void(int64_t)> run) {
+  constexpr int64_t kBetweenSamples = 8;
+  std::vector<double> times;
+  std::vector<double> reads;
+  std::vector<double> peaks;
+  run(0);
+  for (auto _ : state) {
+    const auto i = static_cast<int64_t>(times.size());
+    if (i % kBetweenSamples == 0) {
+      reads.push_back(ceilings.ReadBytesPerSecond());
+      peaks.push_back(ceilings.FlopsPerSecond(isa, bf16_dot));
+    }
+    times.push_back(Seconds([&] { run(i + 1); }));
+    state.SetIterationTime(times.back());
+  }
+  const double median = Median(times);
+  const double bytes_per_second = work.bytes / median;
+  const double flops_per_second = work.flops / median;
+  state.counters["us"] = median * 1e6;
+  state.counters["GB_s"] = bytes_per_second / 1e9;
+  state.counters["GF_s"] = flops_per_second / 1e9;
+  state.counters["read_GB_s"] = Median(reads) / 1e9;
+  state.counters["peak_GF_s"] = Median(peaks) / 1e9;
+  state.counters["share"] =
+      bound == Bound::kMemory ? bytes_per_second / Median(reads) : flops_per_second / Median(peaks);
+}
+
+}  // namespace bench
+}  // namespace quire

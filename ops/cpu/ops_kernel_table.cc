@@ -1,0 +1,32 @@
+#include "ops/cpu/ops_kernel_table.h"
+
+namespace quire {
+
+namespace portable {
+extern const OpsKernels kOpsKernels;
+}
+namespace avx2 {
+extern const OpsKernels kOpsKernels;
+}
+namespace avx512 {
+extern const OpsKernels kOpsKernels;
+}
+namespace avx512_bf16 {
+extern const OpsKernels kOpsKernels;
+}
+
+const OpsKernels& OpsKernelsFor(CpuIsa isa) {
+  switch (isa) {
+    case CpuIsa::kPortable:
+      break;
+    case CpuIsa::kAvx2:
+      return avx2::kOpsKernels;
+    case CpuIsa::kAvx512:
+      return avx512::kOpsKernels;
+    case CpuIsa::kAvx512Bf16:
+      return avx512_bf16::kOpsKernels;
+  }
+  return portable::kOpsKernels;
+}
+
+}  // namespace quire

@@ -1,0 +1,52 @@
+// The weights of a Linear as the CPU kernels read them; the layout is in kernels/ops_kernels.h.
+#ifndef QUIRE_OPS_CPU_PACKED_LINEAR_H_
+#define QUIRE_OPS_CPU_PACKED_LINEAR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/cpu/thread_pool.h"
+#include "core/device_memory.h"
+#include "ops/cpu/ops_kernel_table.h"
+#include "ops/ops.h"
+
+namespace quire {
+
+class PackedLinear : public Linear {
+ public:
+  // Reads each source row once, in order, from all threads of the pool at once.
+  static absl::StatusOr<std::unique_ptr<PackedLinear>> Pack(const LinearSpec& spec,
+                                                            const OpsKernels& kernels,
+                                                            ThreadPool& pool, DeviceMemory& memory);
+
+  size_t bytes() const override { return weight_.bytes() + bias_.bytes(); }
+
+  DType act_dtype() const { return act_dtype_; }
+  bool is_bf16() const { return act_dtype_ == DType::kBFloat16; }
+  int64_t padded_features() const { return padded_features_; }
+  int64_t num_panels() const { return (out_features() + kPanelColumns - 1) / kPanelColumns; }
+  size_t panel_bytes() const {
+    return static_cast<size_t>(padded_features_ * kPanelColumns) * DTypeBytes(act_dtype_);
+  }
+  void* panel(int64_t index) const {
+    return static_cast<char*>(weight_.data()) + static_cast<size_t>(index) * panel_bytes();
+  }
+  // [N] fp32, or null where no part has a bias.
+  const float* bias() const { return static_cast<const float*>(bias_.data()); }
+
+ private:
+  PackedLinear(const LinearSpec& spec, int64_t out_features);
+  void PackPanels(const LinearSpec& spec, const OpsKernels& kernels, ThreadPool& pool);
+  void FillBias(const LinearSpec& spec, const OpsKernels& kernels);
+
+  DType act_dtype_;
+  int64_t padded_features_;
+  DeviceBuffer weight_;
+  DeviceBuffer bias_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_OPS_CPU_PACKED_LINEAR_H_

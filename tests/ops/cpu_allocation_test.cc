@@ -1,0 +1,78 @@
+// Nothing is allocated on the step path.
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/cpu/host_memory.h"
+#include "core/cpu/thread_pool.h"
+#include "gtest/gtest.h"
+#include "ops/cpu/cpu_ops.h"
+#include "tests/testing/allocations.h"
+#include "tests/testing/isas.h"
+#include "tests/testing/linears.h"
+#include "tests/testing/matrix.h"
+
+namespace quire {
+namespace {
+
+using ::quire::testing::Allocations;
+using ::quire::testing::HostMatrix;
+using ::quire::testing::LinearSource;
+
+class CpuAllocationTest : public ::testing::TestWithParam<CpuIsa> {
+ protected:
+  void SetUp() override {
+    if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer owns malloc";
+  }
+
+  ThreadPool pool_{2};
+  HostMemory memory_{pool_};
+};
+
+TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
+  CpuOpsOptions options;
+  options.max_rows = 300;
+  options.use_onednn = false;  // its execute allocates and frees small objects; see dnnl_product.h
+  const auto ops = MakeCpuOps(pool_, memory_, GetParam(), options);
+  for (DType act : {DType::kBFloat16, DType::kFloat32}) {
+    const LinearSource source(128, act, {{600, act, true}});
+    const auto linear = ops->MakeLinear(source.spec()).value();
+    HostMatrix x(act, 300, 128);
+    x.FillNormal(1);
+    HostMatrix y(act, 300, 600);
+    const int64_t before = Allocations();
+    for (int64_t m : {1, 5, 40, 300}) {
+      ops->Apply(*linear, x.view().Rows(0, m), y.view().Rows(0, m));
+    }
+    EXPECT_EQ(Allocations() - before, 0);
+  }
+}
+
+TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
+  const auto ops = MakeCpuOps(pool_, memory_, GetParam(), {});
+  const LinearSource source(100, DType::kBFloat16, {{200, DType::kBFloat16, false}});
+  const auto linear = ops->MakeLinear(source.spec()).value();
+  const auto tied = ops->TieEmbedding(*linear);
+  const auto table = ops->MakeEmbedding(source.spec().parts[0], 100, DType::kBFloat16).value();
+  const DeviceVector weight = ops->MakeVector(std::vector<float>(100, 1.0F)).value();
+  const std::vector<int32_t> ids(200, 7);
+  HostMatrix x(DType::kFloat32, 200, 100);
+  x.FillNormal(1);
+  HostMatrix out(DType::kBFloat16, 200, 100);
+  HostMatrix wide(DType::kFloat32, 200, 100);
+  HostMatrix gate_up(DType::kBFloat16, 200, 200);
+  gate_up.FillNormal(2);
+  const int64_t before = Allocations();
+  ops->Embed(*tied, {ids.data(), 200}, wide.view());
+  ops->Embed(*table, {ids.data(), 200}, wide.view());
+  ops->RmsNorm(x.view(), weight, 1e-6F, out.view());
+  ops->AddRmsNorm(x.view(), wide.view(), weight, 1e-6F, out.view());
+  ops->SiluMul(gate_up.view(), out.view());
+  ops->GatherRows(x.view(), {ids.data(), 200}, wide.view());
+  EXPECT_EQ(Allocations() - before, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, CpuAllocationTest, testing::AllIsas(), testing::IsaName);
+
+}  // namespace
+}  // namespace quire

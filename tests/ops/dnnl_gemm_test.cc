@@ -1,0 +1,76 @@
+// oneDNN's products have the bits of our kernels, so that who computes a row changes nothing.
+#include "ops/cpu/dnnl_gemm.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/cpu/cpu_isa.h"
+#include "core/cpu/host_memory.h"
+#include "core/cpu/thread_pool.h"
+#include "gtest/gtest.h"
+#include "ops/cpu/gemm.h"
+#include "tests/testing/linears.h"
+#include "tests/testing/matrix.h"
+
+namespace quire {
+namespace {
+
+using ::quire::testing::HostMatrix;
+using ::quire::testing::LinearSource;
+
+class DnnlGemmTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (DetectCpu().widest != CpuIsa::kAvx512Bf16) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  }
+
+  ThreadPool pool_{2};
+  HostMemory memory_{pool_};
+};
+
+TEST_F(DnnlGemmTest, BitsDoNotDependOnWhoMultiplies) {
+  const OpsKernels& kernels = OpsKernelsFor(CpuIsa::kAvx512Bf16);
+  int used = 0;
+  for (int64_t k : {64, 512, 544, 1024, 1056, 2048}) {
+    const LinearSource source(k, DType::kBFloat16, {{1100, DType::kBFloat16, true}});
+    const auto linear = PackedLinear::Pack(source.spec(), kernels, pool_, memory_).value();
+    Gemm ours(CpuIsa::kAvx512Bf16, pool_, memory_, 500, false);
+    Gemm theirs(CpuIsa::kAvx512Bf16, pool_, memory_, 500, true);
+    ASSERT_TRUE(ours.Prepare(*linear).ok());
+    ASSERT_TRUE(theirs.Prepare(*linear).ok());
+    EXPECT_FALSE(ours.UsesOneDnn(*linear));
+    used += theirs.UsesOneDnn(*linear) ? 1 : 0;
+    for (int64_t m : {63, 64, 65, 200, 500}) {
+      HostMatrix x(DType::kBFloat16, m, k);
+      x.FillNormal(1);
+      HostMatrix y(DType::kBFloat16, m, 1100);
+      HostMatrix want(DType::kBFloat16, m, 1100);
+      ours.Run(*linear, x.view(), want.view());
+      theirs.Run(*linear, x.view(), y.view());
+      EXPECT_TRUE(y.SameBits(want)) << "K " << k << " M " << m;
+    }
+  }
+  RecordProperty("shapes_on_onednn", used);
+  if (used == 0) GTEST_SKIP() << "this oneDNN has no product that qualifies";
+}
+
+TEST_F(DnnlGemmTest, AnotherOrderOfSummationIsRefused) {
+  // A kernel that differs in one element, as one with other chunks would: the check must see it.
+  OpsKernels wrong = OpsKernelsFor(CpuIsa::kAvx512Bf16);
+  wrong.gemm[1] = [](const GemmArgs& args) {
+    OpsKernelsFor(CpuIsa::kAvx512Bf16).gemm[1](args);
+    static_cast<float*>(args.y)[63] += 1e-6F;
+  };
+  DnnlGemm dnnl(wrong, 1);
+  EXPECT_FALSE(dnnl.Prepare(DType::kBFloat16, 1024, 1));
+  EXPECT_EQ(dnnl.Find(DType::kBFloat16, 1024, 1), nullptr);
+}
+
+TEST_F(DnnlGemmTest, UnpreparedShapesAreNotFound) {
+  const DnnlGemm dnnl(OpsKernelsFor(CpuIsa::kAvx512Bf16), 1);
+  EXPECT_EQ(dnnl.Find(DType::kBFloat16, 1024, 1), nullptr);
+}
+
+}  // namespace
+}  // namespace quire
