@@ -10,7 +10,7 @@
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
 #include "core/status_macros.h"
-#include "ops/reference/reference_ops.h"
+#include "ops/cpu/cpu_ops.h"
 #include "ops/reference/reference_sampler.h"
 
 namespace quire {
@@ -25,11 +25,11 @@ int UsableCpus() {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuIsa isa, int threads)
+  CpuBackend(CpuIsa isa, int threads, int64_t max_batch_tokens)
       : isa_(isa),
         pool_(threads),
         memory_(pool_),
-        ops_(MakeReferenceOps(memory_)),
+        ops_(MakeCpuOps(pool_, memory_, isa, {.max_rows = max_batch_tokens})),
         attention_(MakeReferenceAttention()),
         sampler_(MakeReferenceSampler()) {}
 
@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& op
                                                         const ModelConfig& /*model*/) {
   QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
   const int threads = options.threads > 0 ? options.threads : UsableCpus();
-  return std::make_unique<CpuBackend>(isa, threads);
+  return std::make_unique<CpuBackend>(isa, threads, options.max_batch_tokens);
 }
 
 }  // namespace quire

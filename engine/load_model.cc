@@ -45,7 +45,9 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   } else {
     QUIRE_ASSIGN_OR_RETURN(source, OpenCheckpoint(options.model));
   }
-  QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(options.backend, config_));
+  BackendOptions backend = options.backend;
+  backend.max_batch_tokens = options.max_batch_tokens;
+  QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(backend, config_));
   device_ = backend_->Describe();
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
   QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));
