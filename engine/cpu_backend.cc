@@ -11,7 +11,7 @@
 #include "core/cpu/thread_pool.h"
 #include "core/status_macros.h"
 #include "ops/cpu/cpu_ops.h"
-#include "ops/reference/reference_sampler.h"
+#include "ops/cpu/cpu_sampler.h"
 
 namespace quire {
 namespace {
@@ -25,13 +25,13 @@ int UsableCpus() {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuIsa isa, int threads, int64_t max_batch_tokens)
+  CpuBackend(CpuIsa isa, int threads, int64_t max_batch_tokens, int64_t vocab_size)
       : isa_(isa),
         pool_(threads),
         memory_(pool_),
         ops_(MakeCpuOps(pool_, memory_, isa, {.max_rows = max_batch_tokens})),
         attention_(MakeReferenceAttention()),
-        sampler_(MakeReferenceSampler()) {}
+        sampler_(MakeCpuSampler(pool_, isa, vocab_size)) {}
 
   DeviceMemory& memory() override { return memory_; }
   Ops& ops() override { return *ops_; }
@@ -69,10 +69,11 @@ class CpuBackend : public Backend {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& options,
-                                                        const ModelConfig& /*model*/) {
+                                                        const ModelConfig& model) {
   QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
   const int threads = options.threads > 0 ? options.threads : UsableCpus();
-  return std::make_unique<CpuBackend>(isa, threads, options.max_batch_tokens);
+  return std::make_unique<CpuBackend>(isa, threads, options.max_batch_tokens,
+                                      model.vocab_size);
 }
 
 }  // namespace quire

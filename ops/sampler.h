@@ -16,7 +16,8 @@
 
 namespace quire {
 
-// SampledToken::token of a row whose logits hold no number to choose: all NaN or -infinity.
+// SampledToken::token of a row that gives nothing to choose: its greatest logit is no finite
+// number.
 inline constexpr TokenId kNoToken = -1;
 
 // One token to draw.

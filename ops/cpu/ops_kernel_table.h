@@ -5,11 +5,13 @@
 #include "core/cpu/cpu_isa.h"
 #include "core/dtype.h"
 #include "ops/cpu/kernels/ops_kernels.h"
+#include "ops/cpu/kernels/sample_kernels.h"
 
 namespace quire {
 
 // The CPU must have `isa`.
 const OpsKernels& OpsKernelsFor(CpuIsa isa);
+const SampleKernels& SampleKernelsFor(CpuIsa isa);
 
 constexpr ElementType ToElementType(DType dtype) { return static_cast<ElementType>(dtype); }
 static_assert(ToElementType(DType::kFloat32) == ElementType::kFloat32);

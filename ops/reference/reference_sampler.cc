@@ -29,7 +29,7 @@ TokenId Draw(const SampleRow& row, absl::Span<const float> y) {
   const SamplingParams& params = *row.params;
   const std::vector<TokenId> ranked = Ranked(y);
   const float max = y[ranked[0]];
-  if (max == -std::numeric_limits<float>::infinity()) return kNoToken;
+  if (!std::isfinite(max)) return kNoToken;
   if (params.temperature == 0) return ranked[0];
 
   const float scale = TemperatureScale(params.temperature);

@@ -1,0 +1,237 @@
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/cpu/cpu_isa.h"
+#include "core/cpu/thread_pool.h"
+#include "gtest/gtest.h"
+#include "ops/cpu/cpu_sampler.h"
+#include "ops/reference/reference_sampler.h"
+#include "ops/sampling_math.h"
+#include "tests/testing/isas.h"
+
+namespace quire {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+DeviceMatrix View(std::vector<float>& logits, int64_t vocab) {
+  return {.data = logits.data(),
+          .dtype = DType::kFloat32,
+          .rows = static_cast<int64_t>(logits.size()) / vocab,
+          .cols = vocab,
+          .row_stride = vocab};
+}
+
+class SamplerTest : public ::testing::TestWithParam<CpuIsa> {
+ protected:
+  std::unique_ptr<Sampler> Make(int64_t vocab) { return MakeCpuSampler(pool_, GetParam(), vocab); }
+
+  // One draw from one row.
+  static SampledToken Draw(Sampler& sampler, std::vector<float>& logits, const SampleRow& row) {
+    SampledToken drawn;
+    sampler.Sample(View(logits, static_cast<int64_t>(logits.size())), {row},
+                   absl::MakeSpan(&drawn, 1));
+    return drawn;
+  }
+
+  ThreadPool pool_{2};
+  std::unique_ptr<Sampler> reference_ = MakeReferenceSampler();
+};
+
+std::vector<float> Normal(std::mt19937_64& random, int64_t size, float scale) {
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(size);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+SamplingParams RandomParams(std::mt19937_64& random, int64_t vocab) {
+  const auto pick = [&](std::initializer_list<float> of) {
+    return *(of.begin() + random() % of.size());
+  };
+  SamplingParams params;
+  params.temperature = pick({0.0F, 0.1F, 0.7F, 1.0F, 1.5F, 20.0F, 1e-6F});
+  params.top_k = static_cast<int32_t>(pick({0, 0, 1, 2, 40, 500, 1e6}));
+  params.top_p = pick({1.0F, 1.0F, 0.95F, 0.5F, 0.01F, 1e-7F, 0.9999F});
+  params.min_p = pick({0.0F, 0.0F, 0.05F, 0.5F, 1.0F});
+  params.repetition_penalty = pick({1.0F, 1.0F, 1.3F, 0.7F});
+  params.presence_penalty = pick({0.0F, 0.0F, 0.5F, -2.0F});
+  params.frequency_penalty = pick({0.0F, 0.0F, 0.3F, -0.1F});
+  for (uint64_t i = random() % 4; i > 0; --i) {
+    params.logit_bias.emplace_back(static_cast<TokenId>(random() % vocab), pick({-100, 5, 20}));
+  }
+  std::sort(params.logit_bias.begin(), params.logit_bias.end());
+  params.logit_bias.erase(
+      std::unique(params.logit_bias.begin(), params.logit_bias.end(),
+                  [](const auto& a, const auto& b) { return a.first == b.first; }),
+      params.logit_bias.end());
+  params.seed = random();
+  return params;
+}
+
+TEST_P(SamplerTest, DrawsWhatTheReferenceDrawsForAnyParameters) {
+  std::mt19937_64 random(7);
+  for (int64_t vocab : {1, 2, 63, 64, 65, 1000, 5003}) {
+    const auto sampler = Make(vocab);
+    for (int trial = 0; trial < 150; ++trial) {
+      const float scales[] = {0.0F, 0.3F, 3.0F, 30.0F};
+      std::vector<float> logits = Normal(random, vocab, scales[random() % 4]);
+      if (trial % 3 == 0) {  // many ties
+        for (float& x : logits) x = std::round(x);
+      }
+      if (trial % 7 == 0) logits[random() % vocab] = kNan;
+      if (trial % 7 == 1) logits[random() % vocab] = -kInfinity;
+      const SamplingParams params = RandomParams(random, vocab);
+      std::vector<TokenId> prompt(random() % 20);
+      std::vector<TokenId> output(random() % 20);
+      for (TokenId& id : prompt) id = static_cast<TokenId>(random() % vocab);
+      for (TokenId& id : output) id = static_cast<TokenId>(random() % vocab);
+      std::vector<TokenId> banned;
+      if (trial % 5 == 0 && vocab > 2) banned.push_back(static_cast<TokenId>(random() % vocab));
+      const SampleRow row{.params = &params,
+                          .sequence_index = static_cast<uint32_t>(random() % 3),
+                          .output_position = random() % 100,
+                          .prompt = prompt,
+                          .output = output,
+                          .banned = banned};
+      ASSERT_EQ(Draw(*sampler, logits, row).token, Draw(*reference_, logits, row).token)
+          << "vocab " << vocab << " trial " << trial << " temperature " << params.temperature
+          << " top_k " << params.top_k << " top_p " << params.top_p << " min_p " << params.min_p;
+    }
+  }
+}
+
+TEST_P(SamplerTest, LogprobsAreLogSoftmaxOfTheRawLogits) {
+  std::mt19937_64 random(3);
+  const int64_t vocab = 3001;
+  const auto sampler = Make(vocab);
+  for (int trial = 0; trial < 20; ++trial) {
+    std::vector<float> logits = Normal(random, vocab, trial < 10 ? 2.0F : 15.0F);
+    if (trial % 2 == 0) {
+      for (float& x : logits) x = std::round(x);
+    }
+    SamplingParams params;
+    params.temperature = 0.3F;  // none of these moves a log-probability
+    params.logit_bias = {{5, 10.0F}};
+    params.seed = random();
+    const SampleRow row{.params = &params, .top_logprobs = 20};
+    const SampledToken got = Draw(*sampler, logits, row);
+    const SampledToken want = Draw(*reference_, logits, row);
+    ASSERT_EQ(got.token, want.token);
+    EXPECT_EQ(got.logprobs.chosen.token, want.token);
+    // Rounding of the fp32 result, and of weights to 2^-40.
+    EXPECT_NEAR(got.logprobs.chosen.logprob, want.logprobs.chosen.logprob, 2e-6);
+    ASSERT_EQ(got.logprobs.top.size(), 20U);
+    for (size_t i = 0; i < 20; ++i) {
+      EXPECT_EQ(got.logprobs.top[i].token, want.logprobs.top[i].token) << i;
+      EXPECT_NEAR(got.logprobs.top[i].logprob, want.logprobs.top[i].logprob, 2e-6) << i;
+    }
+  }
+}
+
+TEST_P(SamplerTest, ScoresGivenTokens) {
+  std::mt19937_64 random(5);
+  const int64_t vocab = 200;
+  std::vector<float> logits = Normal(random, 3 * vocab, 3.0F);
+  const std::vector<TokenId> targets = {0, 199, 77};
+  std::vector<TokenLogprobs> got(3);
+  std::vector<TokenLogprobs> want(3);
+  Make(vocab)->Score(View(logits, vocab), targets, 3, absl::MakeSpan(got));
+  reference_->Score(View(logits, vocab), targets, 3, absl::MakeSpan(want));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(got[i].chosen.token, targets[i]);
+    EXPECT_NEAR(got[i].chosen.logprob, want[i].chosen.logprob, 2e-6);
+    ASSERT_EQ(got[i].top.size(), 3U);
+    EXPECT_EQ(got[i].top[2].token, want[i].top[2].token);
+  }
+}
+
+TEST_P(SamplerTest, RowsWithoutAFiniteGreatestLogitGiveNoToken) {
+  const auto sampler = Make(4);
+  SamplingParams params;
+  for (float temperature : {0.0F, 1.0F}) {
+    params.temperature = temperature;
+    for (std::vector<float> logits : {std::vector<float>{kNan, kNan, kNan, kNan},
+                                      std::vector<float>{-kInfinity, -kInfinity, kNan, -kInfinity},
+                                      std::vector<float>{1, kInfinity, 2, 3}}) {
+      EXPECT_EQ(Draw(*sampler, logits, {.params = &params}).token, kNoToken);
+      EXPECT_EQ(Draw(*reference_, logits, {.params = &params}).token, kNoToken);
+    }
+  }
+}
+
+TEST_P(SamplerTest, BannedTokensAreNeverDrawn) {
+  const auto sampler = Make(8);
+  std::vector<float> logits = {0, 9, 0, 9, 0, 0, 0, 0};
+  SamplingParams params;
+  const std::vector<TokenId> banned = {1, 3};
+  for (uint64_t position = 0; position < 200; ++position) {
+    const TokenId token =
+        Draw(*sampler, logits, {.params = &params, .output_position = position, .banned = banned})
+            .token;
+    EXPECT_NE(token, 1);
+    EXPECT_NE(token, 3);
+  }
+}
+
+TEST_P(SamplerTest, FrequenciesFollowTheSoftmax) {
+  const auto sampler = Make(6);
+  std::vector<float> logits = {0, 1, 2, 0.5F, -1, 1.5F};
+  SamplingParams params;
+  params.temperature = 1.3F;
+  params.seed = 99;
+  std::vector<double> expected(6);
+  double sum = 0;
+  for (size_t i = 0; i < 6; ++i) sum += expected[i] = std::exp(logits[i] / 1.3);
+  constexpr int kDraws = 40000;
+  std::vector<int> counts(6);
+  for (uint64_t position = 0; position < kDraws; ++position) {
+    ++counts[Draw(*sampler, logits, {.params = &params, .output_position = position}).token];
+  }
+  double chi_square = 0;
+  for (size_t i = 0; i < 6; ++i) {
+    const double want = kDraws * expected[i] / sum;
+    chi_square += (counts[i] - want) * (counts[i] - want) / want;
+  }
+  EXPECT_LT(chi_square, 20.5);  // 5 degrees of freedom, p = 0.001; the seed is fixed
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, SamplerTest, testing::AllIsas(), testing::IsaName);
+
+TEST(SamplingMath, WeightsAreMonotoneAndAsExactAsStated) {
+  uint64_t last = Exp2Weight(-41.5F);
+  EXPECT_EQ(last, 0U);
+  for (double t = -40.9; t < 0; t += 0.0137) {
+    const uint64_t weight = Exp2Weight(static_cast<float>(t));
+    const double exact = std::exp2(static_cast<float>(t)) * static_cast<double>(kUnitWeight);
+    EXPECT_LE(std::abs(static_cast<double>(weight) - exact), 1 + exact * 2e-7) << t;
+    EXPECT_GE(weight, last);
+    last = weight;
+  }
+  EXPECT_EQ(Exp2Weight(0.0F), kUnitWeight);
+  EXPECT_EQ(Exp2Weight(kNan), 0U);
+}
+
+// Known answers of the published generator, from its authors' test vectors.
+TEST(SamplingMath, PhiloxMeetsThePublishedVectors) {
+  using Four = std::array<uint32_t, 4>;
+  EXPECT_EQ(Philox({0, 0, 0, 0}, {0, 0}), (Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(Philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
+            (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(SamplingMath, DrawsDependOnSeedSequenceAndPosition) {
+  EXPECT_EQ(RandomBits(1, 2, 3), RandomBits(1, 2, 3));
+  EXPECT_NE(RandomBits(1, 2, 3), RandomBits(2, 2, 3));
+  EXPECT_NE(RandomBits(1, 2, 3), RandomBits(1, 3, 3));
+  EXPECT_NE(RandomBits(1, 2, 3), RandomBits(1, 2, 4));
+  EXPECT_NE(RandomBits(1, 2, uint64_t{3} << 32), RandomBits(1, 2, 3));
+}
+
+}  // namespace
+}  // namespace quire
