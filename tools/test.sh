@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds Quire and runs all its tests. Arguments go to ctest: tools/test.sh -L unit
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools/install_deps.sh
+cmake --preset release -DQUIRE_BUILD_TESTS=ON -DQUIRE_BUILD_BENCH=ON >/dev/null
+cmake --build --preset release
+ctest --preset release -j "$(nproc)" "$@"
