@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "attention/reference/reference_attention.h"
+#include "attention/cpu/cpu_attention.h"
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
@@ -25,13 +25,19 @@ int UsableCpus() {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(CpuIsa isa, int threads, int64_t max_batch_tokens, int64_t vocab_size)
-      : isa_(isa),
-        pool_(threads),
-        memory_(pool_),
-        ops_(MakeCpuOps(pool_, memory_, isa, {.max_rows = max_batch_tokens})),
-        attention_(MakeReferenceAttention()),
-        sampler_(MakeCpuSampler(pool_, isa, vocab_size)) {}
+  static absl::StatusOr<std::unique_ptr<Backend>> Create(CpuIsa isa, int threads,
+                                                         int64_t max_batch_tokens,
+                                                         const ModelConfig& model) {
+    std::unique_ptr<CpuBackend> made(new CpuBackend(isa, threads));
+    made->ops_ =
+        MakeCpuOps(made->pool_, made->memory_, isa, {.max_rows = max_batch_tokens});
+    made->sampler_ = MakeCpuSampler(made->pool_, isa, model.vocab_size);
+    QUIRE_ASSIGN_OR_RETURN(
+        made->attention_,
+        MakeCpuAttention(made->pool_, made->memory_, isa,
+                         {.max_entries = max_batch_tokens, .max_head_dim = model.head_dim}));
+    return made;
+  }
 
   DeviceMemory& memory() override { return memory_; }
   Ops& ops() override { return *ops_; }
@@ -58,6 +64,8 @@ class CpuBackend : public Backend {
   int default_block_tokens() const override { return 64; }
 
  private:
+  CpuBackend(CpuIsa isa, int threads) : isa_(isa), pool_(threads), memory_(pool_) {}
+
   CpuIsa isa_;
   ThreadPool pool_;
   HostMemory memory_;
@@ -72,8 +80,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const BackendOptions& op
                                                         const ModelConfig& model) {
   QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
   const int threads = options.threads > 0 ? options.threads : UsableCpus();
-  return std::make_unique<CpuBackend>(isa, threads, options.max_batch_tokens,
-                                      model.vocab_size);
+  return CpuBackend::Create(isa, threads, options.max_batch_tokens, model);
 }
 
 }  // namespace quire

@@ -6,6 +6,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "core/check.h"
+#include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/ops_kernel_table.h"

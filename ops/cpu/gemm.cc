@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
 
 namespace quire {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
 #include "ops/op_checks.h"
 

@@ -23,6 +23,8 @@ class PagedKv {
   // by first_block.
   PagedKv(const GqaShape& shape, int block_tokens, DType cache_dtype,
           const std::vector<KvEntry>& entries, uint32_t seed = 1, bool drop_old_pages = true);
+  PagedKv(const PagedKv&) = delete;
+  PagedKv& operator=(const PagedKv&) = delete;
 
   const GqaShape& shape() const { return shape_; }
   int64_t num_tokens() const { return query_start_.back(); }  // T

@@ -30,13 +30,17 @@ constexpr int TileVecs(int rows, int limit) {
   return vecs;
 }
 
-// Number i of row r of A is a[r * kRowStride + i * kNumberStride]; rows interleaved, or rows apart.
-template <TileKind kKind, int kRows, int kVecs, int kRowStride, int kNumberStride>
-[[gnu::always_inline]] inline void TileStep(const float* a, const float* b,
+// One step. Number i of row r of A is a[r * kRowStride + i * kNumberStride]: rows interleaved, or
+// apart. Where kPartial, B has only `lanes` columns.
+template <TileKind kKind, int kRows, int kVecs, int kRowStride, int kNumberStride, bool kPartial>
+[[gnu::always_inline]] inline void TileStep(const float* a, const float* b, int lanes,
                                             Vec (&c)[kRows][kVecs]) {
+  static_assert(!kPartial || kVecs == 1);
   Vec words[kVecs];
 #pragma GCC unroll 16
-  for (int v = 0; v < kVecs; ++v) words[v] = Load(b + v * kLanes);
+  for (int v = 0; v < kVecs; ++v) {
+    words[v] = kPartial ? LoadFirst(b, lanes) : Load(b + v * kLanes);
+  }
   if constexpr (kKind == TileKind::kBf16Widened) {
     Vec even[kVecs];
 #pragma GCC unroll 16
@@ -68,6 +72,32 @@ template <TileKind kKind, int kRows, int kVecs, int kRowStride, int kNumberStrid
           c[r][v] = DotBf16Pairs(x, words[v], c[r][v]);
         }
       }
+    }
+  }
+}
+
+// Memory that a later tile will read: so many lines are asked for every kTileBatch steps.
+struct Lookahead {
+  const char* next = nullptr;
+  int lines = 0;
+};
+inline constexpr int64_t kTileBatch = 4;
+
+template <TileKind kKind, int kRows, int kVecs, int kRowStride, int kNumberStride,
+          bool kPartial = false>
+[[gnu::always_inline]] inline void TileRun(const float* a, const float* b, int64_t b_step,
+                                           int64_t steps, Lookahead ahead, Vec (&c)[kRows][kVecs],
+                                           int lanes = kLanes) {
+  for (int64_t s = 0; s < steps; s += kTileBatch) {
+    for (int line = 0; line < ahead.lines; ++line) {
+      __builtin_prefetch(ahead.next, 0, 2);
+      ahead.next += 64;
+    }
+    const int64_t batch = steps - s < kTileBatch ? steps - s : kTileBatch;
+    for (int64_t i = 0; i < batch; ++i) {
+      TileStep<kKind, kRows, kVecs, kRowStride, kNumberStride, kPartial>(a, b, lanes, c);
+      a += StepNumbers(kKind) * kNumberStride;
+      b += b_step;
     }
   }
 }

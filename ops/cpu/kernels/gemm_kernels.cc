@@ -26,21 +26,17 @@ constexpr int64_t kSlicesAhead = 2;
 // From this many blocks on widening a slice once beats widening it in every block's registers.
 constexpr int64_t kWidenBlocks = 3;
 
-// Steps between two looks ahead.
-constexpr int64_t kBatch = 4;
-
 struct TileArgs {
   const float* a;
   const float* b;
   int64_t b_step;
   int64_t steps;
-  float* chain;      // [rows, 64] of the chunk so far
-  float* sums;       // [rows, 64] of the chunks before
-  bool begins;       // a chunk: the chain starts from zero
-  bool ends;         // a chunk: the chain is added to the sums
-  bool first;        // chunk: it becomes the sums
-  const char* next;  // lines to ask for while at it
-  int lines_per_batch;
+  float* chain;  // [rows, 64] of the chunk so far
+  float* sums;   // [rows, 64] of the chunks before
+  bool begins;   // a chunk: the chain starts from zero
+  bool ends;     // a chunk: the chain is added to the sums
+  bool first;    // chunk: it becomes the sums
+  Lookahead ahead;
 };
 
 template <TileKind kKind, int kRows, int kVecs>
@@ -53,21 +49,7 @@ template <TileKind kKind, int kRows, int kVecs>
       c[r][v] = t.begins ? Zero() : Load(t.chain + r * kPanelColumns + v * kLanes);
     }
   }
-  const float* a = t.a;
-  const float* b = t.b;
-  const char* next = t.next;
-  for (int64_t s = 0; s < t.steps; s += kBatch) {
-    for (int line = 0; line < t.lines_per_batch; ++line) {
-      __builtin_prefetch(next, 0, 2);
-      next += 64;
-    }
-    const int64_t batch = t.steps - s < kBatch ? t.steps - s : kBatch;
-    for (int64_t i = 0; i < batch; ++i) {
-      TileStep<kKind, kRows, kVecs, 1, kRows>(a, b, c);
-      a += kRows * StepNumbers(kKind);
-      b += t.b_step;
-    }
-  }
+  TileRun<kKind, kRows, kVecs, 1, kRows>(t.a, t.b, t.b_step, t.steps, t.ahead, c);
   float* out = t.ends ? t.sums : t.chain;
   const bool add = t.ends && !t.first;
 #pragma GCC unroll 16
@@ -101,7 +83,7 @@ void RunDirect(int rows, TileArgs t) {
     t.b += kVecs * kLanes;
     t.chain += kVecs * kLanes;
     t.sums += kVecs * kLanes;
-    t.next += (t.steps + kBatch - 1) / kBatch * t.lines_per_batch * 64;
+    t.ahead.next += (t.steps + kTileBatch - 1) / kTileBatch * t.ahead.lines * 64;
   }
 }
 
@@ -146,8 +128,8 @@ void RunSlice(const GemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers
   // would stall the first tile and leave memory idle in the others.
   const int64_t columns =
       widen ? kGroup : DirectColumns<kTileRows>(static_cast<int>(g.rows / g.num_blocks));
-  const int64_t batches = blocks * (kPanelColumns / columns) * (t.steps / kBatch + 1);
-  t.lines_per_batch = static_cast<int>((kSliceLines + batches - 1) / batches);
+  const int64_t batches = blocks * (kPanelColumns / columns) * (t.steps / kTileBatch + 1);
+  t.ahead.lines = static_cast<int>((kSliceLines + batches - 1) / batches);
   for (int64_t block = g.block_begin; block < g.block_end; ++block) {
     const int64_t row = BlockRow(g, block);
     const int rows = static_cast<int>(BlockRow(g, block + 1) - row);
@@ -157,7 +139,7 @@ void RunSlice(const GemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers
     tile.sums += (row - first_row) * kPanelColumns;
     if (!widen) {
       RunDirect<kKind, kTileRows>(rows, tile);
-      t.next += kPanelColumns / columns * (t.steps / kBatch) * t.lines_per_batch * 64;
+      t.ahead.next += kPanelColumns / columns * (t.steps / kTileBatch) * t.ahead.lines * 64;
       continue;
     }
     tile.b = g.widened;
@@ -166,9 +148,9 @@ void RunSlice(const GemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers
       tile.b += tile.steps * kGroup;
       tile.chain += kGroup;
       tile.sums += kGroup;
-      tile.next += t.steps / kBatch * t.lines_per_batch * 64;
+      tile.ahead.next += t.steps / kTileBatch * t.ahead.lines * 64;
     }
-    t.next = tile.next;
+    t.ahead.next = tile.ahead.next;
   }
 }
 
@@ -202,7 +184,7 @@ void Gemm(const GemmArgs& g) {
     t.begins = begin % chunk_steps == 0;
     t.ends = end % chunk_steps == 0 || end == all_steps;
     t.first = begin < chunk_steps;
-    t.next = SliceAhead(g, begin, all_steps);
+    t.ahead.next = SliceAhead(g, begin, all_steps);
     RunSlice<kKind>(g, t, begin * StepNumbers(kKind), row_numbers);
   }
   const int64_t first_row = BlockRow(g, g.block_begin);

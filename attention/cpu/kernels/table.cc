@@ -1,0 +1,14 @@
+#include "attention/cpu/kernels/isa_kernels.h"
+
+namespace quire::QUIRE_ISA {
+
+extern const AttentionKernels kAttentionKernels;
+const AttentionKernels kAttentionKernels = {
+    .gqa_scratch_numbers = GqaScratchNumbers,
+    .gqa = Gqa,
+    .gqa_split = GqaSplit,
+    .gqa_merge = GqaMerge,
+    .norm_rope_write = NormRopeWrite,
+};
+
+}  // namespace quire::QUIRE_ISA
