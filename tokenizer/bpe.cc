@@ -7,6 +7,9 @@
 
 namespace quire {
 
+// Bytes of a piece that is not worth cutting.
+constexpr size_t kLongestWord = 48;
+
 TokenId Bpe::CharacterToken(absl::string_view text, size_t pos) const {
   const size_t bytes = Utf8Bytes(text[pos]);
   if (bytes == 4) return vocabulary_.Find(text.substr(pos, bytes));
@@ -23,7 +26,8 @@ absl::Status Bpe::Encode(absl::string_view piece, Scratch* scratch,
     }
   }
   for (size_t begin = 0; begin < piece.size();) {
-    const size_t end = NextCut(piece, begin);
+    // Words are short enough as they are.
+    const size_t end = piece.size() <= kLongestWord ? piece.size() : NextCut(piece, begin);
     const absl::Status status = EncodeChunk(piece.substr(begin, end - begin), scratch, ids);
     if (!status.ok()) return status;
     begin = end;

@@ -34,9 +34,19 @@ constexpr Alphabet kAlphabet;
 }  // namespace
 
 void AppendByteLevel(absl::string_view bytes, std::string* out) {
+  size_t end = out->size();
+  out->resize(end + 2 * bytes.size());  // no character takes more
+  char* const text = out->data();
   for (const char byte : bytes) {
-    AppendUtf8(kAlphabet.character_of[static_cast<unsigned char>(byte)], out);
+    const char32_t c = kAlphabet.character_of[static_cast<unsigned char>(byte)];
+    if (c < 0x80) {
+      text[end++] = static_cast<char>(c);
+    } else {
+      text[end++] = static_cast<char>(0xC0 | c >> 6);
+      text[end++] = static_cast<char>(0x80 | (c & 0x3F));
+    }
   }
+  out->resize(end);
 }
 
 void AppendBytesOf(absl::string_view text, std::string* out) {

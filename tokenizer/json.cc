@@ -45,6 +45,11 @@ absl::Status JsonNode::Unexpected(absl::string_view expected) const {
   return Error(absl::StrCat("found ", Describe(value_), ", expected ", expected));
 }
 
+absl::Status JsonNode::UnexpectedType(absl::string_view expected) const {
+  const absl::StatusOr<JsonNode> type = Member("type");
+  return type.ok() ? type->Unexpected(expected) : type.status();
+}
+
 JsonNode JsonNode::Element(absl::string_view key, dom::element value) const {
   return JsonNode(
       file_, absl::StrCat(path_, path_.empty() ? "" : ".", absl::Utf8SafeCHexEscape(key)), value);

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/metaspace.h"
@@ -239,7 +238,7 @@ PreTokenizerOr ReadPreTokenizer(const JsonNode& node) {
     }
     return SplitAtCharacters(IsPunctuation, behavior);
   }
-  return node.Unexpected(absl::StrCat("a pre-tokeniser's type, ", kSupported));
+  return node.UnexpectedType(kSupported);
 }
 
 }  // namespace quire
