@@ -1,5 +1,6 @@
 #include "tokenizer/post_processor.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 

@@ -2,6 +2,7 @@
 // spaces, map bytes to their characters.
 #include "tokenizer/pre_tokenizer.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"

@@ -59,16 +59,15 @@ std::string WhitespaceItems(ClassForm form) {
                R"(\x{3000})";
 }
 
-std::string WordItems(ClassForm form) {
+std::string WordItems(ClassForm form, Place place) {
   // The symbols among the alphabetic characters, then the categories.
   std::string items =
       R"(\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
   for (const absl::string_view category : {"L", "M", "Nd", "Nl", "Pc"}) {
     items += CategoryItems(category, form);
   }
+  if (place == Place::kOutsideClass) items += R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
   return items;
 }
-
-absl::string_view LooseWordItems() { return R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})"; }
 
 }  // namespace quire

@@ -20,9 +20,9 @@ std::string RangeItem(char32_t first, char32_t last);
 // \p{name}: a general category or Han; nullopt for any other.
 std::optional<std::string> PropertyItems(absl::string_view name, ClassForm form);
 std::string WhitespaceItems(ClassForm form);  // \s
-std::string WordItems(ClassForm form);        // \w in a class
-// What Oniguruma's \w has besides where it does not stand in a class, and \b always.
-absl::string_view LooseWordItems();
+// \w. Outside of classes, and for \b, Oniguruma counts six numbers of Latin-1 in.
+enum class Place { kInClass, kOutsideClass };
+std::string WordItems(ClassForm form, Place place);
 
 }  // namespace quire
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -79,7 +80,7 @@ class Translator {
   absl::Status ClassItem(std::string* items, std::vector<std::string>* others);
   bool Anchor();
   // After a backslash. Either a set (\s, \p{L}, ...) or one character.
-  absl::StatusOr<bool> EscapedSet(CharacterSet* set);
+  absl::StatusOr<bool> EscapedSet(Place place, CharacterSet* set);
   absl::StatusOr<char32_t> EscapedCharacter();
   absl::Status Literal(char32_t code_point);
   absl::Status CheckCaseless(char32_t before, char32_t code_point) const;
@@ -104,7 +105,7 @@ bool Translator::Anchor() {
   }
   const bool boundary = Skip("\\b");
   if (!boundary && !Skip("\\B")) return false;
-  const std::string word = absl::StrCat("[", WordItems(form_), LooseWordItems(), "]");
+  const std::string word = absl::StrCat("[", WordItems(form_, Place::kOutsideClass), "]");
   absl::StrAppend(&out_, "(?(?<=", word, ")", boundary ? "(?!" : "(?=", word, ")|",
                   boundary ? "(?=" : "(?!", word, "))");
   return true;
@@ -143,11 +144,8 @@ absl::Status Translator::Atom() {
   if (Anchor()) return absl::OkStatus();
   ++pos_;
   CharacterSet set;
-  QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(&set));
+  QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(Place::kOutsideClass, &set));
   if (is_set) {
-    if (absl::EqualsIgnoreCase(pattern_.substr(pos_ - 1, 1), "w")) {
-      absl::StrAppend(&set.items, LooseWordItems());
-    }
     out_ += set.Class();
     return absl::OkStatus();
   }
@@ -237,7 +235,7 @@ absl::Status Translator::Repeat() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Translator::EscapedSet(CharacterSet* set) {
+absl::StatusOr<bool> Translator::EscapedSet(Place place, CharacterSet* set) {
   if (AtEnd()) return Unsupported("a backslash at the end");
   const char c = pattern_[pos_];
   set->negated = absl::ascii_isupper(static_cast<unsigned char>(c));
@@ -249,7 +247,7 @@ absl::StatusOr<bool> Translator::EscapedSet(CharacterSet* set) {
       set->items = *PropertyItems("Nd", form_);
       break;
     case 'w':
-      set->items = WordItems(form_);
+      set->items = WordItems(form_, place);
       break;
     case 'p': {
       ++pos_;
@@ -312,31 +310,32 @@ absl::Status Translator::ClassItem(std::string* items, std::vector<std::string>*
   if (absl::StartsWith(Rest(), "[:") || absl::StartsWith(Rest(), "&&")) {
     return Unsupported(Quoted(Rest().substr(0, 2)));
   }
-  if (absl::StartsWith(Rest(), "[")) {
+  bool is_set = absl::StartsWith(Rest(), "[");
+  if (is_set) {
     QUIRE_ASSIGN_OR_RETURN(std::string inner, Class());
     others->push_back(std::move(inner));
-    return absl::OkStatus();
-  }
-  if (Skip("\\")) {
+  } else if (Skip("\\")) {
     CharacterSet set;
-    QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(&set));
-    if (is_set) {
-      if (absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]")) {
-        return Unsupported("a range that starts with a class");
-      }
-      if (set.negated) {
-        others->push_back(set.Class());
-      } else {
-        *items += set.items;
-      }
-      return absl::OkStatus();
+    QUIRE_ASSIGN_OR_RETURN(is_set, EscapedSet(Place::kInClass, &set));
+    if (!is_set) {
+      --pos_;
+    } else if (set.negated) {
+      others->push_back(set.Class());
+    } else {
+      *items += set.items;
     }
-    --pos_;
+  }
+  const auto at_range = [this] {
+    return absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]");
+  };
+  if (is_set) {
+    return at_range() ? Unsupported("a range that starts with a class") : absl::OkStatus();
   }
   QUIRE_ASSIGN_OR_RETURN(const char32_t first, character());
   char32_t last = first;
-  if (absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]") && Rest().size() > 1) {
+  if (at_range()) {
     ++pos_;
+    if (AtEnd() || absl::StartsWith(Rest(), "[")) return Unsupported("a range without an end");
     QUIRE_ASSIGN_OR_RETURN(last, character());
   }
   if (last < first) return Unsupported("a range that runs backwards");
