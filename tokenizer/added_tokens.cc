@@ -42,8 +42,8 @@ absl::Status AddedTokens::Add(const JsonNode& node, const Vocabulary& model,
   QUIRE_ASSIGN_OR_RETURN(token.single_word, node.BoolOr("single_word", false));
   QUIRE_ASSIGN_OR_RETURN(token.lstrip, node.BoolOr("lstrip", false));
   QUIRE_ASSIGN_OR_RETURN(token.rstrip, node.BoolOr("rstrip", false));
-  QUIRE_ASSIGN_OR_RETURN(token.normalized, node.BoolOr("normalized", true));
   QUIRE_ASSIGN_OR_RETURN(token.special, node.BoolOr("special", false));
+  QUIRE_ASSIGN_OR_RETURN(token.normalized, node.BoolOr("normalized", !token.special));
 
   const auto [known, is_new] = index_.try_emplace(token.content, tokens_.size());
   const TokenId in_model = model.Find(token.content);

@@ -3,9 +3,13 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
 #include "tokenizer/unicode.h"
 
 namespace quire {
+
+// Bytes of a piece that is not worth cutting.
+constexpr size_t kLongestWord = 48;
 
 TokenId Bpe::CharacterToken(absl::string_view text, size_t pos) const {
   const size_t bytes = Utf8Bytes(text[pos]);
@@ -23,9 +27,9 @@ absl::Status Bpe::Encode(absl::string_view piece, Scratch* scratch,
     }
   }
   for (size_t begin = 0; begin < piece.size();) {
-    const size_t end = NextCut(piece, begin);
-    const absl::Status status = EncodeChunk(piece.substr(begin, end - begin), scratch, ids);
-    if (!status.ok()) return status;
+    // Words are short enough as they are.
+    const size_t end = piece.size() <= kLongestWord ? piece.size() : NextCut(piece, begin);
+    QUIRE_RETURN_IF_ERROR(EncodeChunk(piece.substr(begin, end - begin), scratch, ids));
     begin = end;
   }
   return absl::OkStatus();
@@ -55,8 +59,7 @@ absl::Status Bpe::EncodeChunk(absl::string_view chunk, Scratch* scratch,
   }
   std::vector<TokenId>& symbols = scratch->symbols;
   symbols.clear();
-  const absl::Status status = AppendSymbols(chunk, &symbols);
-  if (!status.ok()) return status;
+  QUIRE_RETURN_IF_ERROR(AppendSymbols(chunk, &symbols));
   scratch->merger.MergeAll(merges_, &symbols);
   ids->insert(ids->end(), symbols.begin(), symbols.end());
   if (whole != kNoToken) {

@@ -31,12 +31,38 @@ struct Alphabet {
 };
 constexpr Alphabet kAlphabet;
 
+// UTF-8 of each byte's character.
+struct EncodedCharacter {
+  char text[2];
+  uint8_t size;
+};
+constexpr std::array<EncodedCharacter, 256> kEncoded = [] {
+  std::array<EncodedCharacter, 256> encoded{};
+  for (int byte = 0; byte < 256; ++byte) {
+    const char32_t c = kAlphabet.character_of[byte];
+    if (c < 0x80) {
+      encoded[byte] = {{static_cast<char>(c), 0}, 1};
+    } else {
+      encoded[byte] = {{static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))}, 2};
+    }
+  }
+  return encoded;
+}();
+
 }  // namespace
 
 void AppendByteLevel(absl::string_view bytes, std::string* out) {
+  size_t end = out->size();
+  out->resize(end + 2 * bytes.size());
+  char* const text = out->data();
   for (const char byte : bytes) {
-    AppendUtf8(kAlphabet.character_of[static_cast<unsigned char>(byte)], out);
+    // Both bytes are written; the second is overwritten where the character has only one.
+    const EncodedCharacter& character = kEncoded[static_cast<unsigned char>(byte)];
+    text[end] = character.text[0];
+    text[end + 1] = character.text[1];
+    end += character.size;
   }
+  out->resize(end);
 }
 
 void AppendBytesOf(absl::string_view text, std::string* out) {

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "core/status_macros.h"
 #include "tokenizer/byte_level.h"
@@ -104,31 +103,53 @@ class ByteFallbackStep : public DecodeStep {
   std::string run_;
 };
 
-class ReplaceStep : public DecodeStep {
+// Puts `content` for each `pattern`.
+class Replacer {
  public:
-  ReplaceStep(std::string pattern, std::string content)
+  Replacer(std::string pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  void Push(absl::string_view token) override {
-    next_->Push(absl::StrReplaceAll(token, {{pattern_, content_}}));
+  // Valid until the next call.
+  absl::string_view Replace(absl::string_view token) {
+    size_t pos = token.find(pattern_);
+    if (pos == absl::string_view::npos) return token;
+    text_.clear();
+    for (; pos != absl::string_view::npos; pos = token.find(pattern_)) {
+      text_.append(token.data(), pos);
+      text_ += content_;
+      token.remove_prefix(pos + pattern_.size());
+    }
+    text_.append(token.data(), token.size());
+    return text_;
   }
 
  private:
   std::string pattern_;
   std::string content_;
+  std::string text_;
+};
+
+class ReplaceStep : public DecodeStep {
+ public:
+  explicit ReplaceStep(Replacer replacer) : replacer_(std::move(replacer)) {}
+  void Push(absl::string_view token) override { next_->Push(replacer_.Replace(token)); }
+
+ private:
+  Replacer replacer_;
 };
 
 // Spaces for `mark`; the first token loses its marks if `drop_first`.
 class MetaspaceStep : public DecodeStep {
  public:
-  MetaspaceStep(std::string mark, bool drop_first)
-      : mark_(std::move(mark)), drop_next_(drop_first) {}
+  MetaspaceStep(const std::string& mark, bool drop_first)
+      : drop_(mark, ""), keep_(mark, " "), drop_next_(drop_first) {}
   void Push(absl::string_view token) override {
-    next_->Push(absl::StrReplaceAll(token, {{mark_, drop_next_ ? "" : " "}}));
+    next_->Push((drop_next_ ? drop_ : keep_).Replace(token));
     drop_next_ = false;
   }
 
  private:
-  std::string mark_;
+  Replacer drop_;
+  Replacer keep_;
   bool drop_next_;
 };
 
@@ -219,7 +240,7 @@ absl::Status Decoder::Add(const JsonNode& node) {
     return absl::OkStatus();
   }
   if (type == "Strip") return AddStrip(node);
-  if (fused_) return node.Unexpected("Fuse or Strip, as the tokens are one string by now");
+  if (fused_) return node.UnexpectedType("Fuse or Strip, as the tokens are one string by now");
   if (type == "Replace") return AddReplace(node);
   if (type == "Metaspace") return AddMetaspace(node);
   if (type == "ByteLevel") {
@@ -231,8 +252,8 @@ absl::Status Decoder::Add(const JsonNode& node) {
     make_steps_.emplace_back([] { return std::make_unique<ByteFallbackStep>(); });
     return absl::OkStatus();
   }
-  return node.Unexpected(
-      "a decoder's type, one of ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, "
+  return node.UnexpectedType(
+      "one of ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, "
       "Sequence");
 }
 
@@ -244,7 +265,7 @@ absl::Status Decoder::AddReplace(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const std::string content, content_node.String());
   if (pattern.empty()) return literal.Unexpected("a string that is not empty");
   make_steps_.emplace_back(
-      [pattern, content] { return std::make_unique<ReplaceStep>(pattern, content); });
+      [replacer = Replacer(pattern, content)] { return std::make_unique<ReplaceStep>(replacer); });
   return absl::OkStatus();
 }
 

@@ -1,5 +1,7 @@
 #include "tokenizer/json.h"
 
+#include <sstream>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "tokenizer/unicode.h"
@@ -31,9 +33,10 @@ std::string Describe(dom::element value) {
 
 std::string Quoted(absl::string_view text) {
   constexpr size_t kLongest = 60;
-  if (text.size() <= kLongest) return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text), "\"");
-  const absl::string_view start = text.substr(0, PreviousCharacter(text, kLongest));
-  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(start), "...\" (", text.size(), " bytes)");
+  const std::string start = ReplaceInvalidUtf8(text.substr(0, kLongest));
+  const std::string rest =
+      text.size() > kLongest ? absl::StrCat("... (", text.size(), " bytes)") : std::string();
+  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(start), "\"", rest);
 }
 
 absl::Status JsonNode::Error(absl::string_view message) const {
@@ -43,6 +46,11 @@ absl::Status JsonNode::Error(absl::string_view message) const {
 
 absl::Status JsonNode::Unexpected(absl::string_view expected) const {
   return Error(absl::StrCat("found ", Describe(value_), ", expected ", expected));
+}
+
+absl::Status JsonNode::UnexpectedType(absl::string_view expected) const {
+  const absl::StatusOr<JsonNode> type = Member("type");
+  return type.ok() ? type->Unexpected(expected) : type.status();
 }
 
 JsonNode JsonNode::Element(absl::string_view key, dom::element value) const {

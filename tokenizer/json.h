@@ -43,6 +43,8 @@ class JsonNode {
 
   // "<file>: <path>: found <this value>, expected <expected>"
   absl::Status Unexpected(absl::string_view expected) const;
+  // The same for the member "type".
+  absl::Status UnexpectedType(absl::string_view expected) const;
   // "<file>: <path>: <message>"
   absl::Status Error(absl::string_view message) const;
 

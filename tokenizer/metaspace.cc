@@ -1,5 +1,7 @@
 #include "tokenizer/metaspace.h"
 
+#include <optional>
+
 #include "core/status_macros.h"
 #include "tokenizer/unicode.h"
 

@@ -162,7 +162,7 @@ NormalizerOr ReadNormalizer(const JsonNode& node) {
     QUIRE_ASSIGN_OR_RETURN(const bool right, node.BoolOr("strip_right", true));
     return std::make_unique<StripNormalizer>(left, right);
   }
-  return node.Unexpected(absl::StrCat("a normaliser's type, ", kSupported));
+  return node.UnexpectedType(kSupported);
 }
 
 }  // namespace quire

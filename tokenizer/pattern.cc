@@ -1,5 +1,6 @@
 #include "tokenizer/pattern.h"
 
+#include <optional>
 #include <utility>
 
 #include "core/status_macros.h"

@@ -1,9 +1,9 @@
 #include "tokenizer/post_processor.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 
 namespace quire {
@@ -69,7 +69,7 @@ absl::StatusOr<PostProcessor> ReadPostProcessor(const JsonNode& node, TokenId id
   if (type == "TemplateProcessing") return ReadTemplate(node, id_end);
   if (type == "Sequence") return ReadSequence(node, id_end);
   if (type == "ByteLevel") return PostProcessor();
-  return node.Unexpected("a post-processor's type, one of TemplateProcessing, ByteLevel, Sequence");
+  return node.UnexpectedType("one of TemplateProcessing, ByteLevel, Sequence");
 }
 
 }  // namespace quire

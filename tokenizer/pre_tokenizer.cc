@@ -2,10 +2,10 @@
 // spaces, map bytes to their characters.
 #include "tokenizer/pre_tokenizer.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/metaspace.h"
@@ -239,7 +239,7 @@ PreTokenizerOr ReadPreTokenizer(const JsonNode& node) {
     }
     return SplitAtCharacters(IsPunctuation, behavior);
   }
-  return node.Unexpected(absl::StrCat("a pre-tokeniser's type, ", kSupported));
+  return node.UnexpectedType(kSupported);
 }
 
 }  // namespace quire

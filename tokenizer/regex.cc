@@ -1,5 +1,7 @@
 #include "tokenizer/regex.h"
 
+#include <ctime>
+
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
 #include "core/status_macros.h"
@@ -11,22 +13,57 @@
 namespace quire {
 namespace {
 
-// A run of spaces costs a step per byte where PCRE2 has no JIT, so this admits texts of tens of
-// megabytes; a pattern that backtracks exponentially meets it in about a second.
+// A match may take this many steps (one for each byte of a run of spaces, where PCRE2 has no JIT):
+// what backtracks exponentially meets the limit within seconds.
 constexpr uint32_t kMaxSteps = 100'000'000;
 constexpr uint32_t kMaxHeapKib = 64 * 1024;
+constexpr size_t kMaxJitStackBytes = 8 << 20;
+// And all matches in a text this much of the thread's time: what looks ahead to the end of the text
+// from every byte, quadratic on megabytes, meets this one. Good patterns take 0.02 s a megabyte.
+constexpr double kMaxCpuSeconds = 10;
+// To look at the clock in between, a search stops after this many bytes without a match.
+constexpr size_t kSearchBytes = 1024;
 
-struct FreeMatchData {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+// What a thread needs to match any pattern: only the bounds of the whole match are asked for.
+struct Pcre2Thread {
+  Pcre2Thread()
+      : data(pcre2_match_data_create(1, nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        jit_stack(pcre2_jit_stack_create(32 * 1024, kMaxJitStackBytes, nullptr)) {
+    QUIRE_CHECK(data != nullptr && context != nullptr) << "out of memory";
+    pcre2_set_match_limit(context, kMaxSteps);
+    pcre2_set_heap_limit(context, kMaxHeapKib);
+    pcre2_jit_stack_assign(context, nullptr, jit_stack);
+  }
+  ~Pcre2Thread() {
+    pcre2_jit_stack_free(jit_stack);
+    pcre2_match_data_free(data);
+    pcre2_match_context_free(context);
+  }
+  Pcre2Thread(const Pcre2Thread&) = delete;
+  Pcre2Thread& operator=(const Pcre2Thread&) = delete;
+
+  pcre2_match_data* data;
+  pcre2_match_context* context;
+  pcre2_jit_stack* jit_stack;  // null where there is no JIT
 };
 
-// One per thread serves every pattern: only the bounds of the whole match are asked for.
-pcre2_match_data* ThreadMatchData() {
-  thread_local const std::unique_ptr<pcre2_match_data, FreeMatchData> data(
-      pcre2_match_data_create(1, nullptr));
-  QUIRE_CHECK(data != nullptr) << "out of memory";
-  return data.get();
-}
+class CpuLimit {
+ public:
+  // To be asked often: looks at the clock at every 256th call.
+  bool IsPassedNowAndThen() { return ++calls_ % 256 == 0 && IsPassed(); }
+  bool IsPassed() {
+    timespec time = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    const double now = static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    if (start_ == 0) start_ = now;
+    return now - start_ > kMaxCpuSeconds;
+  }
+
+ private:
+  unsigned calls_ = 0;
+  double start_ = 0;  // the first look
+};
 
 std::string ErrorText(int code) {
   char text[256];
@@ -34,50 +71,72 @@ std::string ErrorText(int code) {
   return text;
 }
 
+bool NeedsExactClasses(absl::string_view text) {
+  for (size_t pos = 0; pos < text.size(); pos += Utf8Bytes(text[pos])) {
+    // Nothing in two bytes is classed differently.
+    if (Utf8Bytes(text[pos]) > 2 && IsClassedDifferently(CodePointAt(text, pos))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Regex>> Regex::Compile(absl::string_view pattern) {
-  QUIRE_ASSIGN_OR_RETURN(const std::string translated, TranslatePattern(pattern));
-  pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
-  pcre2_match_context* limits = pcre2_match_context_create(nullptr);
-  QUIRE_CHECK(context != nullptr && limits != nullptr) << "out of memory";
-  pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-  pcre2_set_match_limit(limits, kMaxSteps);
-  pcre2_set_heap_limit(limits, kMaxHeapKib);
+void Regex::FreeCode::operator()(pcre2_code* code) const { pcre2_code_free(code); }
 
+absl::StatusOr<Regex::Code> Regex::CompileForm(absl::string_view pattern, ClassForm form) {
+  QUIRE_ASSIGN_OR_RETURN(const std::string translated, TranslatePattern(pattern, form));
+  const std::unique_ptr<pcre2_compile_context, void (*)(pcre2_compile_context*)> context(
+      pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
+  QUIRE_CHECK(context != nullptr) << "out of memory";
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   size_t offset = 0;
   // Oniguruma's ^ and $ always match at lines.
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context);
-  pcre2_compile_context_free(context);
+  Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT, &error,
+                          &offset, context.get()));
   if (code == nullptr) {
-    pcre2_match_context_free(limits);
     return absl::InvalidArgumentError(absl::StrCat("not a valid pattern: ", ErrorText(error)));
   }
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // where there is none, matching is only slower
-  return std::unique_ptr<const Regex>(new Regex(code, limits));
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is none, it is only slower
+  return code;
 }
 
-Regex::~Regex() {
-  pcre2_code_free(code_);
-  pcre2_match_context_free(limits_);
+absl::StatusOr<std::unique_ptr<const Regex>> Regex::Compile(absl::string_view pattern) {
+  QUIRE_ASSIGN_OR_RETURN(Code short_code, CompileForm(pattern, ClassForm::kShort));
+  QUIRE_ASSIGN_OR_RETURN(Code exact_code, CompileForm(pattern, ClassForm::kExact));
+  return std::unique_ptr<const Regex>(new Regex(std::move(short_code), std::move(exact_code)));
 }
 
 absl::Status Regex::FindAll(absl::string_view text,
                             absl::FunctionRef<void(size_t begin, size_t end)> on_match) const {
-  pcre2_match_data* data = ThreadMatchData();
-  const size_t* bounds = pcre2_get_ovector_pointer(data);
+  thread_local const Pcre2Thread thread;
+  const pcre2_code* code = (NeedsExactClasses(text) ? exact_code_ : short_code_).get();
+  const size_t* bounds = pcre2_get_ovector_pointer(thread.data);
+  const auto next_character = [text](size_t pos) {
+    return pos + (pos < text.size() ? Utf8Bytes(text[pos]) : 1);
+  };
+  CpuLimit cpu_limit;
   size_t last_end = std::string::npos;
   for (size_t pos = 0; pos <= text.size();) {
+    const size_t last_begin = pos + kSearchBytes < text.size()
+                                  ? PreviousCharacter(text, pos + kSearchBytes)
+                                  : text.size();
+    pcre2_set_offset_limit(thread.context, last_begin);
     const auto match = [&](uint32_t options) {
-      return pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), pos,
-                         PCRE2_NO_UTF_CHECK | options, data, limits_);
+      return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), pos,
+                         PCRE2_NO_UTF_CHECK | options, thread.data, thread.context);
     };
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
-    if (result == PCRE2_ERROR_NOMATCH) break;
+    if (result == PCRE2_ERROR_NOMATCH && last_begin == text.size()) break;
+    if (result >= 0 ? cpu_limit.IsPassedNowAndThen() : cpu_limit.IsPassed()) {
+      result = PCRE2_ERROR_MATCHLIMIT;
+    }
+    if (result == PCRE2_ERROR_NOMATCH) {
+      pos = next_character(last_begin);
+      continue;
+    }
     if (result < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("the tokenizer's split pattern gave up on this text at byte ", pos, ": ",
@@ -86,7 +145,7 @@ absl::Status Regex::FindAll(absl::string_view text,
     const size_t begin = bounds[0];
     const size_t end = bounds[1];
     if (begin == end && end == last_end) {
-      pos += end < text.size() ? Utf8Bytes(text[end]) : 1;
+      pos = next_character(end);
       continue;
     }
     on_match(begin, end);

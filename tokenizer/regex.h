@@ -5,30 +5,28 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tokenizer/regex_classes.h"
 
 struct pcre2_real_code_8;
-struct pcre2_real_match_context_8;
 
 namespace quire {
 
 // tokenizer.json's patterns are written for Oniguruma (its default syntax). This writes the PCRE2
-// pattern that matches the same, on any version of its Unicode tables; what would mean something
-// else there, or is not known to mean the same, is an error that names it.
-absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern);
+// pattern that matches the same, whatever the version of its Unicode tables; what would mean
+// something else there, or is not known to mean the same, is an error that names it.
+absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern, ClassForm form);
 
 // Immutable and thread-safe.
 class Regex {
  public:
   // INVALID_ARGUMENT says what is wrong with the pattern, or what is not supported in it.
   static absl::StatusOr<std::unique_ptr<const Regex>> Compile(absl::string_view pattern);
-  ~Regex();
-  Regex(const Regex&) = delete;
-  Regex& operator=(const Regex&) = delete;
 
   // Calls on_match with the half-open byte range of each match in `text` (valid UTF-8), leftmost
   // first, not overlapping; an empty one is skipped where another match has just ended.
@@ -38,11 +36,17 @@ class Regex {
                        absl::FunctionRef<void(size_t begin, size_t end)> on_match) const;
 
  private:
-  Regex(pcre2_real_code_8* code, pcre2_real_match_context_8* limits)
-      : code_(code), limits_(limits) {}
+  struct FreeCode {
+    void operator()(pcre2_real_code_8* code) const;
+  };
+  using Code = std::unique_ptr<pcre2_real_code_8, FreeCode>;
 
-  pcre2_real_code_8* code_;
-  pcre2_real_match_context_8* limits_;
+  Regex(Code short_code, Code exact_code)
+      : short_code_(std::move(short_code)), exact_code_(std::move(exact_code)) {}
+  static absl::StatusOr<Code> CompileForm(absl::string_view pattern, ClassForm form);
+
+  Code short_code_;
+  Code exact_code_;
 };
 
 }  // namespace quire

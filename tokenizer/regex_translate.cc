@@ -5,7 +5,9 @@
 // asks.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -16,8 +18,8 @@
 #include "core/status_macros.h"
 #include "tokenizer/json.h"
 #include "tokenizer/regex.h"
+#include "tokenizer/regex_classes.h"
 #include "tokenizer/unicode.h"
-#include "tokenizer/unicode_data.h"
 
 namespace quire {
 namespace {
@@ -28,31 +30,7 @@ constexpr std::array<std::array<absl::string_view, 2>, 1> kLinearForms = {{
     {R"(\s+$)", R"((?<!\s)\s+$)"},
 }};
 
-constexpr absl::string_view kCategories[] = {
-    "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc",
-    "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
-
-// White_Space: PCRE2's \s has U+180E too.
-constexpr absl::string_view kWhitespaceItems =
-    R"(\t-\r\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-
-std::string ClassRange(char32_t first, char32_t last) {
-  const auto code_point = [](char32_t c) {
-    return absl::StrCat("\\x{", absl::Hex(static_cast<uint32_t>(c)), "}");
-  };
-  return first == last ? code_point(first) : absl::StrCat(code_point(first), "-", code_point(last));
-}
-
-// The items of a PCRE2 class that has the members of the general category.
-std::string CategoryItems(absl::string_view category) {
-  std::string items = absl::StrCat("\\p{", category, "}");
-  for (const CategoryRange& range : kAssignedSinceUnicode14) {
-    if (absl::StartsWith(range.category, category)) {
-      absl::StrAppend(&items, ClassRange(range.first, range.last));
-    }
-  }
-  return items;
-}
+constexpr int kMaxClassDepth = 8;
 
 // A set of characters: a PCRE2 class's items, or all but those.
 struct CharacterSet {
@@ -64,10 +42,16 @@ struct CharacterSet {
 
 class Translator {
  public:
-  explicit Translator(absl::string_view pattern) : pattern_(pattern) {}
+  Translator(absl::string_view pattern, ClassForm form) : pattern_(pattern), form_(form) {}
 
   absl::StatusOr<std::string> Run() {
-    while (!AtEnd()) QUIRE_RETURN_IF_ERROR(Atom());
+    while (!AtEnd()) {
+      // Groups dissolve: s(?:t) is "st".
+      const bool at_parenthesis = pattern_[pos_] == '(' || pattern_[pos_] == ')';
+      const bool after_literal = literal_end_ == out_.size();
+      QUIRE_RETURN_IF_ERROR(Atom());
+      if (at_parenthesis && after_literal) literal_end_ = out_.size();
+    }
     return std::move(out_);
   }
 
@@ -93,16 +77,39 @@ class Translator {
   absl::Status Group();
   absl::Status Repeat();
   absl::StatusOr<std::string> Class();
-  absl::Status ClassItem(std::string* items, std::vector<std::string>* negated);
+  absl::Status ClassItem(std::string* items, std::vector<std::string>* others);
+  bool Anchor();
   // After a backslash. Either a set (\s, \p{L}, ...) or one character.
-  absl::StatusOr<bool> EscapedSet(CharacterSet* set);
+  absl::StatusOr<bool> EscapedSet(Place place, CharacterSet* set);
   absl::StatusOr<char32_t> EscapedCharacter();
-  void Literal(char32_t code_point);
+  absl::Status Literal(char32_t code_point);
+  absl::Status CheckCaseless(char32_t before, char32_t code_point) const;
 
   absl::string_view pattern_;
+  ClassForm form_;
   size_t pos_ = 0;
+  int class_depth_ = 0;
+  std::vector<bool> caseless_ = {false};  // of the pattern, then of each open group
+  char32_t last_literal_ = 0;
+  size_t literal_end_ = 0;  // where it ends in out_
   std::string out_;
 };
+
+// \A, \z, \Z, \b and \B.
+bool Translator::Anchor() {
+  for (const absl::string_view anchor : {"\\A", "\\z", "\\Z"}) {
+    if (Skip(anchor)) {
+      absl::StrAppend(&out_, anchor);
+      return true;
+    }
+  }
+  const bool boundary = Skip("\\b");
+  if (!boundary && !Skip("\\B")) return false;
+  const std::string word = absl::StrCat("[", WordItems(form_, Place::kOutsideClass), "]");
+  absl::StrAppend(&out_, "(?(?<=", word, ")", boundary ? "(?!" : "(?=", word, ")|",
+                  boundary ? "(?=" : "(?!", word, "))");
+  return true;
+}
 
 absl::Status Translator::Atom() {
   const char c = pattern_[pos_];
@@ -120,6 +127,8 @@ absl::Status Translator::Atom() {
     case '{':
       return Repeat();
     case ')':
+      if (caseless_.size() > 1) caseless_.pop_back();
+      [[fallthrough]];
     case '|':
     case '.':
     case '^':
@@ -130,44 +139,59 @@ absl::Status Translator::Atom() {
     case '\\':
       break;
     default:
-      Literal(NextCodePoint());
-      return absl::OkStatus();
+      return Literal(NextCodePoint());
   }
-  for (const absl::string_view anchor : {"\\A", "\\z", "\\Z"}) {
-    if (Skip(anchor)) {
-      absl::StrAppend(&out_, anchor);
-      return absl::OkStatus();
-    }
-  }
+  if (Anchor()) return absl::OkStatus();
   ++pos_;
   CharacterSet set;
-  QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(&set));
+  QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(Place::kOutsideClass, &set));
   if (is_set) {
     out_ += set.Class();
     return absl::OkStatus();
   }
   QUIRE_ASSIGN_OR_RETURN(const char32_t code_point, EscapedCharacter());
-  Literal(code_point);
+  return Literal(code_point);
+}
+
+// Oniguruma's (?i:ss) matches "\u00DF" too, and so on: such foldings of several characters have
+// parts beyond ASCII or are among these.
+absl::Status Translator::CheckCaseless(char32_t before, char32_t code_point) const {
+  if (!caseless_.back()) return absl::OkStatus();
+  if (code_point >= 0x80) return Unsupported("a character beyond ASCII under (?i");
+  const std::string pair = {static_cast<char>(before), static_cast<char>(code_point)};
+  for (const absl::string_view folding : {"ss", "st", "ff", "fi", "fl"}) {
+    if (absl::EqualsIgnoreCase(pair, folding)) {
+      return Unsupported(absl::StrCat("\"", folding, "\" under (?i"));
+    }
+  }
   return absl::OkStatus();
 }
 
-void Translator::Literal(char32_t code_point) {
+absl::Status Translator::Literal(char32_t code_point) {
+  // Only what stands right behind a literal can fold with it.
+  const char32_t before = out_.size() == literal_end_ ? last_literal_ : 0;
+  QUIRE_RETURN_IF_ERROR(CheckCaseless(before, code_point));
   if (code_point < 0x80 && !absl::ascii_isalnum(static_cast<unsigned char>(code_point))) {
     out_ += '\\';
   }
   AppendUtf8(code_point, &out_);
+  last_literal_ = code_point;
+  literal_end_ = out_.size();
+  return absl::OkStatus();
 }
 
 absl::Status Translator::Group() {
   for (const absl::string_view open : {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:"}) {
     if (Skip(open)) {
       absl::StrAppend(&out_, open);
+      caseless_.push_back(caseless_.back() || open == "(?i:");
       return absl::OkStatus();
     }
   }
   // Further in, Oniguruma ends the option at the next "|".
   if (pos_ == 0 && Skip("(?i)")) {
     out_ += "(?i)";
+    caseless_.back() = true;
     return absl::OkStatus();
   }
   if (absl::StartsWith(Rest(), "(?")) {
@@ -175,6 +199,7 @@ absl::Status Translator::Group() {
   }
   ++pos_;
   out_ += "(?:";
+  caseless_.push_back(caseless_.back());
   return absl::OkStatus();
 }
 
@@ -192,8 +217,7 @@ absl::Status Translator::Repeat() {
     if (!Skip("}") || !low) {
       if (comma || low) return Unsupported("an incomplete interval");
       pos_ = begin + 1;
-      Literal('{');
-      return absl::OkStatus();
+      return Literal('{');
     }
     // Oniguruma reads {n}? as "n times or not at all" and {n,m}+ as a repeat of the repeat.
     if (absl::StartsWith(Rest(), "+") || (!comma && absl::StartsWith(Rest(), "?"))) {
@@ -211,16 +235,19 @@ absl::Status Translator::Repeat() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Translator::EscapedSet(CharacterSet* set) {
+absl::StatusOr<bool> Translator::EscapedSet(Place place, CharacterSet* set) {
   if (AtEnd()) return Unsupported("a backslash at the end");
   const char c = pattern_[pos_];
   set->negated = absl::ascii_isupper(static_cast<unsigned char>(c));
   switch (absl::ascii_tolower(static_cast<unsigned char>(c))) {
     case 's':
-      set->items = std::string(kWhitespaceItems);
+      set->items = WhitespaceItems(form_);
       break;
     case 'd':
-      set->items = CategoryItems("Nd");
+      set->items = *PropertyItems("Nd", form_);
+      break;
+    case 'w':
+      set->items = WordItems(form_, place);
       break;
     case 'p': {
       ++pos_;
@@ -229,16 +256,11 @@ absl::StatusOr<bool> Translator::EscapedSet(CharacterSet* set) {
       const size_t end = Rest().find('}');
       if (end == absl::string_view::npos) return Unsupported("\\p{ without }");
       const absl::string_view name = Rest().substr(0, end);
-      if (name == "Han") {
-        // The script itself; PCRE2's \p{Han} has the Script_Extensions too.
-        set->items = absl::StrCat("\\p{sc:Han}", ClassRange(0x2B739, 0x2B739),
-                                  ClassRange(0x2EBF0, 0x2EE5D), ClassRange(0x31350, 0x323AF));
-      } else if (std::find(std::begin(kCategories), std::end(kCategories), name) !=
-                 std::end(kCategories)) {
-        set->items = CategoryItems(name);
-      } else {
+      const std::optional<std::string> items = PropertyItems(name, form_);
+      if (!items.has_value()) {
         return Unsupported(absl::StrCat("\\p{", name, "} (only general categories and Han)"));
       }
+      set->items = *items;
       pos_ += end;
       break;
     }
@@ -279,64 +301,75 @@ absl::StatusOr<char32_t> Translator::EscapedCharacter() {
   return c;
 }
 
-absl::Status Translator::ClassItem(std::string* items, std::vector<std::string>* negated) {
+// Adds to `items`, or to `others` what is no item of a PCRE2 class: the likes of \S and [^a].
+absl::Status Translator::ClassItem(std::string* items, std::vector<std::string>* others) {
   const auto character = [this]() -> absl::StatusOr<char32_t> {
     if (Skip("\\")) return EscapedCharacter();
     return NextCodePoint();
   };
-  if (absl::StartsWith(Rest(), "[") || absl::StartsWith(Rest(), "&&")) {
-    return Unsupported("a class within a class, or \"&&\",");
+  if (absl::StartsWith(Rest(), "[:") || absl::StartsWith(Rest(), "&&")) {
+    return Unsupported(Quoted(Rest().substr(0, 2)));
   }
-  if (Skip("\\")) {
+  bool is_set = absl::StartsWith(Rest(), "[");
+  if (is_set) {
+    QUIRE_ASSIGN_OR_RETURN(std::string inner, Class());
+    others->push_back(std::move(inner));
+  } else if (Skip("\\")) {
     CharacterSet set;
-    QUIRE_ASSIGN_OR_RETURN(const bool is_set, EscapedSet(&set));
-    if (is_set) {
-      if (absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]")) {
-        return Unsupported("a range that starts with a class");
-      }
-      if (set.negated) {
-        negated->push_back(set.Class());
-      } else {
-        *items += set.items;
-      }
-      return absl::OkStatus();
+    QUIRE_ASSIGN_OR_RETURN(is_set, EscapedSet(Place::kInClass, &set));
+    if (!is_set) {
+      --pos_;
+    } else if (set.negated) {
+      others->push_back(set.Class());
+    } else {
+      *items += set.items;
     }
-    --pos_;
+  }
+  const auto at_range = [this] {
+    return absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]");
+  };
+  if (is_set) {
+    return at_range() ? Unsupported("a range that starts with a class") : absl::OkStatus();
   }
   QUIRE_ASSIGN_OR_RETURN(const char32_t first, character());
   char32_t last = first;
-  if (absl::StartsWith(Rest(), "-") && !absl::StartsWith(Rest(), "-]") && Rest().size() > 1) {
+  if (at_range()) {
     ++pos_;
+    if (AtEnd() || absl::StartsWith(Rest(), "[")) return Unsupported("a range without an end");
     QUIRE_ASSIGN_OR_RETURN(last, character());
   }
   if (last < first) return Unsupported("a range that runs backwards");
-  *items += ClassRange(first, last);
+  QUIRE_RETURN_IF_ERROR(CheckCaseless(0, last));
+  *items += RangeItem(first, last);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Translator::Class() {
+  if (class_depth_ == kMaxClassDepth) return Unsupported("a class so deep in others");
+  ++class_depth_;
   ++pos_;
   CharacterSet set;
   set.negated = Skip("^");
-  std::vector<std::string> alternatives;  // what else the class has: the likes of \S
+  std::vector<std::string> others;
   if (absl::StartsWith(Rest(), "]")) return Unsupported("\"]\" at the start of a class");
   while (!AtEnd() && !absl::StartsWith(Rest(), "]")) {
-    QUIRE_RETURN_IF_ERROR(ClassItem(&set.items, &alternatives));
+    QUIRE_RETURN_IF_ERROR(ClassItem(&set.items, &others));
   }
   if (!Skip("]")) return Unsupported("\"[\" without \"]\"");
-  if (alternatives.empty()) return set.Class();
-  if (!set.items.empty()) alternatives.push_back(absl::StrCat("[", set.items, "]"));
-  const std::string any = absl::StrJoin(alternatives, "|");
+  --class_depth_;
+  if (others.empty()) return set.Class();
+  if (!set.items.empty()) others.push_back(absl::StrCat("[", set.items, "]"));
+  const std::string any = absl::StrJoin(others, "|");
   return set.negated ? absl::StrCat("(?>(?!", any, ")(?s:.))") : absl::StrCat("(?>", any, ")");
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern) {
+absl::StatusOr<std::string> TranslatePattern(absl::string_view pattern, ClassForm form) {
   for (const auto& [known, linear] : kLinearForms) {
     if (pattern == known) pattern = linear;
   }
-  return Translator(pattern).Run();
+  return Translator(pattern, form).Run();
 }
 
 }  // namespace quire

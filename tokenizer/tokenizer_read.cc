@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -68,6 +69,10 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromJson(absl::strin
 }
 
 absl::Status Tokenizer::Read(const JsonNode& root) {
+  if (const std::optional<JsonNode> node = root.Find("version")) {
+    QUIRE_ASSIGN_OR_RETURN(const std::string version, node->String());
+    if (version != "1.0") return node->Unexpected("\"1.0\", the only version known");
+  }
   QUIRE_ASSIGN_OR_RETURN(bpe_, ReadModel(root));
   if (const std::optional<JsonNode> node = root.Find("normalizer")) {
     QUIRE_ASSIGN_OR_RETURN(normalizer_, ReadNormalizer(*node));

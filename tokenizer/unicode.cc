@@ -51,23 +51,6 @@ Utf8Sequence NextSequence(absl::string_view bytes) {
 
 }  // namespace
 
-char32_t CodePointAt(absl::string_view text, size_t pos) {
-  const auto byte = [&](size_t i) {
-    return static_cast<char32_t>(static_cast<unsigned char>(text[pos + i]));
-  };
-  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
-  switch (Utf8Bytes(text[pos])) {
-    case 1:
-      return byte(0);
-    case 2:
-      return (byte(0) & 0x1F) << 6 | tail(1);
-    case 3:
-      return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
-    default:
-      return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
-  }
-}
-
 size_t PreviousCharacter(absl::string_view text, size_t pos) {
   do {
     --pos;
@@ -152,6 +135,10 @@ bool IsWord(char32_t c) {
   // Join_Control, and the symbols that are Other_Alphabetic.
   return InRange(c, 0x200C, 0x200D) || InRange(c, 0x24B6, 0x24E9) || InRange(c, 0x1F130, 0x1F149) ||
          InRange(c, 0x1F150, 0x1F169) || InRange(c, 0x1F170, 0x1F189);
+}
+
+bool IsClassedDifferently(char32_t c) {
+  return c == 0x180E || FindRange(kAssignedSinceUnicode14, c) != nullptr;
 }
 
 bool IsInertInUnicode9(char32_t c) {

@@ -18,7 +18,21 @@ inline size_t Utf8Bytes(char lead) {
 }
 
 // The character at text[pos]; `text` is valid UTF-8 and has one there.
-char32_t CodePointAt(absl::string_view text, size_t pos);
+inline char32_t CodePointAt(absl::string_view text, size_t pos) {
+  const auto byte = [&](size_t i) -> char32_t { return static_cast<unsigned char>(text[pos + i]); };
+  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
+  switch (Utf8Bytes(text[pos])) {
+    case 1:
+      return byte(0);
+    case 2:
+      return (byte(0) & 0x1F) << 6 | tail(1);
+    case 3:
+      return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
+    default:
+      return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
+  }
+}
+
 // Where the character before text[pos] starts; pos > 0.
 size_t PreviousCharacter(absl::string_view text, size_t pos);
 void AppendUtf8(char32_t code_point, std::string* out);
@@ -38,6 +52,8 @@ bool IsWhitespace(char32_t code_point);   // White_Space
 bool IsNumeric(char32_t code_point);      // N, as Rust's char::is_numeric
 bool IsPunctuation(char32_t code_point);  // ASCII punctuation, and P of Unicode 7
 bool IsWord(char32_t code_point);         // \w of UTS #18
+// Whether PCRE2 may class it differently than the package, by its Unicode version or otherwise.
+bool IsClassedDifferently(char32_t code_point);
 // Whether Unicode 9 knew neither a decomposition nor a combining class of it, but a later one does.
 bool IsInertInUnicode9(char32_t code_point);
 

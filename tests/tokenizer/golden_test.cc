@@ -1,15 +1,13 @@
 // Encode, Decode and IncrementalDetokenizer against what the `tokenizers` package gives for 10,000
 // strings, in every family of tests/golden/tokenizer. tools/make_tokenizer_golden.py describes the
 // files and makes them.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,10 +25,6 @@ namespace {
 
 constexpr size_t kNumStrings = 10'000;
 constexpr size_t kNumIdSequences = 1'000;
-
-std::string GoldenPath(absl::string_view name) {
-  return absl::StrCat(QUIRE_SOURCE_DIR, "/tests/golden/tokenizer/", name);
-}
 
 // The CRC-32 of zlib, continued from `crc`.
 uint32_t Crc32(absl::string_view bytes, uint32_t crc = 0) {
@@ -142,9 +136,8 @@ class GoldenTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenTest, EncodesAndDecodesAsThePackage) {
   const std::string family = GetParam();
-  const auto loaded = Tokenizer::FromFile(GoldenPath(family + ".json"));
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const Tokenizer& tokenizer = **loaded;
+  const std::unique_ptr<const Tokenizer> owned = LoadGolden(family);
+  const Tokenizer& tokenizer = *owned;
   const std::vector<std::string> strings = ReadStrings();
   ASSERT_EQ(strings.size(), kNumStrings);
   const std::vector<std::string> readable =
@@ -171,14 +164,13 @@ TEST_P(GoldenTest, EncodesAndDecodesAsThePackage) {
 
 TEST_P(GoldenTest, DecodesAnyIdsAsThePackage) {
   const std::string family = GetParam();
-  const auto tokenizer = Tokenizer::FromFile(GoldenPath(family + ".json"));
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const std::unique_ptr<const Tokenizer> tokenizer = LoadGolden(family);
   const std::string digests = ReadFileOrDie(GoldenPath(family + ".digests"));
   ASSERT_EQ(digests.size(), 4 * (2 * kNumStrings + kNumIdSequences));
   Reader reader(absl::string_view(digests).substr(8 * kNumStrings));
   for (size_t i = 0; i < kNumIdSequences; ++i) {
-    const std::vector<TokenId> ids = RandomIds(i, (*tokenizer)->vocab_size());
-    ASSERT_EQ(DecodedDigest(**tokenizer, ids), reader.Uint32())
+    const std::vector<TokenId> ids = RandomIds(i, tokenizer->vocab_size());
+    ASSERT_EQ(DecodedDigest(*tokenizer, ids), reader.Uint32())
         << "sequence " << i << ", ids " << absl::StrJoin(ids, " ");
   }
 }
