@@ -13,6 +13,9 @@ namespace {
 
 namespace dom = simdjson::dom;
 
+// Deeper than any file we read, and shallow enough to read by recursion.
+constexpr size_t kMaxDepth = 64;
+
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 std::string Describe(dom::element value) {
@@ -49,6 +52,16 @@ absl::Status JsonNode::Error(absl::string_view message) const {
 
 absl::Status JsonNode::Unexpected(absl::string_view expected) const {
   return Error(absl::StrCat("found ", Describe(value_), ", expected ", expected));
+}
+
+absl::Status JsonNode::UnexpectedType(absl::string_view expected) const {
+  const absl::StatusOr<JsonNode> type = Member("type");
+  return type.ok() ? type->Unexpected(expected) : type.status();
+}
+
+absl::StatusOr<std::string> JsonNode::Type() const {
+  const absl::StatusOr<JsonNode> type = Member("type");
+  return type.ok() ? type->String() : type.status();
 }
 
 JsonNode JsonNode::Element(absl::string_view key, dom::element value) const {
@@ -156,8 +169,10 @@ absl::StatusOr<std::unique_ptr<JsonDocument>> JsonDocument::FromText(absl::strin
                                                                      absl::string_view name) {
   std::unique_ptr<JsonDocument> document(new JsonDocument);
   document->name_ = std::string(name);
-  const simdjson::error_code error =
-      document->parser_.parse(text.data(), text.size()).get(document->root_);
+  simdjson::error_code error = document->parser_.allocate(text.size(), kMaxDepth);
+  if (error == simdjson::SUCCESS) {
+    error = document->parser_.parse(text.data(), text.size()).get(document->root_);
+  }
   if (error != simdjson::SUCCESS) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": not valid JSON: ", simdjson::error_message(error)));

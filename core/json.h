@@ -32,6 +32,9 @@ class JsonNode {
   absl::StatusOr<std::vector<std::pair<std::string, JsonNode>>> Members() const;
   absl::StatusOr<std::vector<JsonNode>> Elements() const;  // of an array
 
+  // The member "type", a string: what tells the kind of an object.
+  absl::StatusOr<std::string> Type() const;
+
   absl::StatusOr<std::string> String() const;
   absl::StatusOr<bool> Bool() const;
   absl::StatusOr<int64_t> Integer(int64_t min, int64_t max) const;
@@ -51,6 +54,8 @@ class JsonNode {
 
   // "<file>: <path>: found <this value>, expected <expected>"
   absl::Status Unexpected(absl::string_view expected) const;
+  // The same for the member "type".
+  absl::Status UnexpectedType(absl::string_view expected) const;
   // "<file>: <path>: <message>"
   absl::Status Error(absl::string_view message) const;
 

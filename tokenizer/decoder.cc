@@ -211,14 +211,14 @@ DecodeStream::DecodeStream(std::vector<std::unique_ptr<DecodeStep>> steps)
 
 std::string DecodeStream::Take() { return std::exchange(*text_, std::string()); }
 
-DecodeStream Decoder::NewStream() const {
+DecodeStream TokenDecoder::NewStream() const {
   std::vector<std::unique_ptr<DecodeStep>> steps;
   for (const auto& make_step : make_steps_) steps.push_back(make_step());
   return DecodeStream(std::move(steps));
 }
 
-absl::StatusOr<Decoder> Decoder::Read(const std::optional<JsonNode>& node) {
-  Decoder decoder;
+absl::StatusOr<TokenDecoder> TokenDecoder::Read(const std::optional<JsonNode>& node) {
+  TokenDecoder decoder;
   if (!node.has_value()) {
     decoder.make_steps_.emplace_back([] { return std::make_unique<JoinWithSpaces>(); });
     return decoder;
@@ -227,7 +227,7 @@ absl::StatusOr<Decoder> Decoder::Read(const std::optional<JsonNode>& node) {
   return decoder;
 }
 
-absl::Status Decoder::Add(const JsonNode& node) {
+absl::Status TokenDecoder::Add(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const std::string type, node.Type());
   if (type == "Sequence") {
     QUIRE_ASSIGN_OR_RETURN(const JsonNode list, node.Member("decoders"));
@@ -257,7 +257,7 @@ absl::Status Decoder::Add(const JsonNode& node) {
       "Sequence");
 }
 
-absl::Status Decoder::AddReplace(const JsonNode& node) {
+absl::Status TokenDecoder::AddReplace(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const JsonNode pattern_node, node.Member("pattern"));
   QUIRE_ASSIGN_OR_RETURN(const JsonNode literal, pattern_node.Member("String"));
   QUIRE_ASSIGN_OR_RETURN(const std::string pattern, literal.String());
@@ -269,7 +269,7 @@ absl::Status Decoder::AddReplace(const JsonNode& node) {
   return absl::OkStatus();
 }
 
-absl::Status Decoder::AddMetaspace(const JsonNode& node) {
+absl::Status TokenDecoder::AddMetaspace(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const Metaspace options, ReadMetaspace(node));
   make_steps_.emplace_back([options] {
     return std::make_unique<MetaspaceStep>(options.mark,
@@ -278,11 +278,11 @@ absl::Status Decoder::AddMetaspace(const JsonNode& node) {
   return absl::OkStatus();
 }
 
-absl::Status Decoder::AddStrip(const JsonNode& node) {
+absl::Status TokenDecoder::AddStrip(const JsonNode& node) {
   constexpr int64_t kMost = 1 << 20;
   StripRule rule;
   QUIRE_ASSIGN_OR_RETURN(const JsonNode content, node.Member("content"));
-  QUIRE_ASSIGN_OR_RETURN(const char32_t character, content.Character());
+  QUIRE_ASSIGN_OR_RETURN(const char32_t character, ReadCharacter(content));
   AppendUtf8(character, &rule.content);
   QUIRE_ASSIGN_OR_RETURN(const JsonNode start, node.Member("start"));
   QUIRE_ASSIGN_OR_RETURN(rule.start, start.Integer(0, kMost));

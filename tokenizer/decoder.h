@@ -49,10 +49,10 @@ class DecodeStream {
 };
 
 // Immutable and thread-safe.
-class Decoder {
+class TokenDecoder {
  public:
   // Of the file's "decoder"; nullopt, no decoder, joins the tokens with spaces.
-  static absl::StatusOr<Decoder> Read(const std::optional<JsonNode>& node);
+  static absl::StatusOr<TokenDecoder> Read(const std::optional<JsonNode>& node);
   DecodeStream NewStream() const;
 
  private:

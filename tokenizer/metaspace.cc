@@ -30,7 +30,7 @@ absl::StatusOr<Metaspace::Prepend> ReadPrepend(const JsonNode& node) {
 absl::StatusOr<Metaspace> ReadMetaspace(const JsonNode& node) {
   Metaspace options;
   QUIRE_ASSIGN_OR_RETURN(const JsonNode replacement, node.Member("replacement"));
-  QUIRE_ASSIGN_OR_RETURN(const char32_t mark, replacement.Character());
+  QUIRE_ASSIGN_OR_RETURN(const char32_t mark, ReadCharacter(replacement));
   AppendUtf8(mark, &options.mark);
   QUIRE_ASSIGN_OR_RETURN(options.prepend, ReadPrepend(node));
   return options;

@@ -23,7 +23,7 @@ namespace quire {
 
 class AddedTokens;
 class Bpe;
-class Decoder;
+class TokenDecoder;
 class DecodeStream;
 class JsonNode;
 class Normalizer;
@@ -81,7 +81,7 @@ class Tokenizer {
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
   std::unique_ptr<const AddedTokens> added_;
   std::unique_ptr<const PostProcessor> post_processor_;
-  std::unique_ptr<const Decoder> decoder_;
+  std::unique_ptr<const TokenDecoder> decoder_;
 
   std::vector<absl::string_view> token_text_;  // [vocab_size]; null data where there is no token
   std::vector<bool> is_special_;               // [vocab_size]

@@ -1,13 +1,11 @@
 // Makes a Tokenizer of a tokenizer.json.
-#include <simdjson.h>
-
 #include <algorithm>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/file.h"
 #include "core/status_macros.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
@@ -20,10 +18,6 @@
 
 namespace quire {
 namespace {
-
-// The largest known files have 35 MB.
-constexpr size_t kMaxFileBytes = size_t{256} << 20;
-constexpr size_t kMaxDepth = 64;
 
 absl::StatusOr<std::unique_ptr<const Bpe>> ReadModel(const JsonNode& root) {
   QUIRE_ASSIGN_OR_RETURN(const JsonNode model, root.Member("model"));
@@ -38,33 +32,15 @@ absl::StatusOr<std::unique_ptr<const Bpe>> ReadModel(const JsonNode& root) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  const std::streamoff bytes = file ? static_cast<std::streamoff>(file.tellg()) : -1;
-  if (bytes < 0) return absl::NotFoundError(absl::StrCat(path, ": the file can't be read"));
-  if (static_cast<size_t>(bytes) > kMaxFileBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": the file has ", bytes, " bytes, expected at most ", kMaxFileBytes));
-  }
-  std::string json(static_cast<size_t>(bytes), '\0');
-  file.seekg(0);
-  if (!file.read(json.data(), bytes)) {
-    return absl::NotFoundError(absl::StrCat(path, ": the file can't be read"));
-  }
+  QUIRE_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
   return FromJson(json, path);
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromJson(absl::string_view json,
                                                                      absl::string_view name) {
-  simdjson::dom::parser parser(kMaxFileBytes);
-  simdjson::dom::element root;
-  simdjson::error_code error = parser.allocate(json.size(), kMaxDepth);
-  if (error == simdjson::SUCCESS) error = parser.parse(json.data(), json.size()).get(root);
-  if (error != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": not valid JSON: ", simdjson::error_message(error)));
-  }
+  QUIRE_ASSIGN_OR_RETURN(const auto document, JsonDocument::FromText(json, name));
   std::unique_ptr<Tokenizer> tokenizer(new Tokenizer());
-  QUIRE_RETURN_IF_ERROR(tokenizer->Read(JsonNode(name, "", root)));
+  QUIRE_RETURN_IF_ERROR(tokenizer->Read(document->root()));
   return tokenizer;
 }
 
@@ -88,8 +64,8 @@ absl::Status Tokenizer::Read(const JsonNode& root) {
     QUIRE_ASSIGN_OR_RETURN(post_processor, ReadPostProcessor(*node, vocab_size()));
   }
   post_processor_ = std::make_unique<const PostProcessor>(std::move(post_processor));
-  QUIRE_ASSIGN_OR_RETURN(Decoder decoder, Decoder::Read(root.Find("decoder")));
-  decoder_ = std::make_unique<const Decoder>(std::move(decoder));
+  QUIRE_ASSIGN_OR_RETURN(TokenDecoder decoder, TokenDecoder::Read(root.Find("decoder")));
+  decoder_ = std::make_unique<const TokenDecoder>(std::move(decoder));
   return absl::OkStatus();
 }
 
