@@ -26,7 +26,7 @@ class GrpcServer {
 
   // Health turns NOT_SERVING; calls go on.
   void StopBeingReady();
-  // Ends what is still open at `deadline` and closes the listener.
+  // Closes the listener, and at `deadline` every call and connection that is still open.
   void Shutdown(absl::Time deadline);
 
  private:

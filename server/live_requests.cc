@@ -34,6 +34,12 @@ bool LiveRequests::SetKey(const std::pair<std::string, std::string>& name, Reque
 void LiveRequests::Remove(const std::pair<std::string, std::string>& name) {
   const std::lock_guard<std::mutex> lock(mutex_);
   live_.erase(name);
+  removed_.notify_all();
+}
+
+bool LiveRequests::AwaitNone(absl::Time deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return removed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return live_.empty(); });
 }
 
 }  // namespace quire

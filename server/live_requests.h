@@ -2,6 +2,7 @@
 #ifndef QUIRE_SERVER_LIVE_REQUESTS_H_
 #define QUIRE_SERVER_LIVE_REQUESTS_H_
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/ids.h"
 
 namespace quire {
@@ -42,6 +44,9 @@ class LiveRequests {
     bool was_live = false;
     std::optional<RequestKey> key;  // unset while the engine has not taken it
   };
+  // Whether none is live, waiting until then or until `deadline`.
+  bool AwaitNone(absl::Time deadline);
+
   // Marks it aborted; the caller cancels `key`.
   Aborted Abort(const std::string& tenant, const std::string& request_id);
 
@@ -54,6 +59,7 @@ class LiveRequests {
   void Remove(const std::pair<std::string, std::string>& name);
 
   std::mutex mutex_;
+  std::condition_variable removed_;
   // By (tenant, request id). Guarded by mutex_.
   absl::flat_hash_map<std::pair<std::string, std::string>, State> live_;
 };

@@ -18,6 +18,9 @@
 namespace quire {
 namespace {
 
+// How long the last events of ended requests may take to reach their clients.
+constexpr absl::Duration kLastWrites = absl::Seconds(5);
+
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ServerFlags& flags) {
   const std::string path = flags.load.model + "/tokenizer.json";
   if (FileExists(path)) return Tokenizer::FromFile(path);
@@ -68,9 +71,11 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
   if (!idle) {
     Log("the drain limit has passed: ending what is left");
     services.engine().EndAll(absl::UnavailableError("the server is shutting down"));
-    services.engine().AwaitIdle(absl::Now() + absl::Seconds(5));
   }
-  server.Shutdown(absl::Now() + absl::Seconds(5));
+  // Last events may still be on their way to slow readers. Then only idle connections are open,
+  // which clients would close in their own time.
+  services.live_requests.AwaitNone(absl::Now() + kLastWrites);
+  server.Shutdown(absl::Now());
 }
 
 absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
