@@ -120,14 +120,15 @@ class ReferenceAttention : public Attention {
     const int kv_head = h / shape.group();
     const int64_t position = batch.positions.data[t];
     const int64_t begin = shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0;
+    const Head q = LoadHead(params.qkv, t, int64_t{h} * dim, dim);
     std::vector<double> scores;
     double max = -INFINITY;
     for (int64_t j = begin; j <= position; ++j) {
       const KvPlace place = Locate(params, batch, e, j);
       double dot = 0.0;
       for (int d = 0; d < dim; ++d) {
-        dot += double{LoadElement(params.qkv, t, int64_t{h} * dim + d)} *
-               LoadElement(place.page, layout.dtype, layout.KeyOffset(kv_head, place.token, d));
+        dot +=
+            q[d] * LoadElement(place.page, layout.dtype, layout.KeyOffset(kv_head, place.token, d));
       }
       scores.push_back(dot * params.scale);
       max = std::max(max, scores.back());

@@ -102,30 +102,42 @@ double Ceilings::FlopsPerSecond(CpuIsa isa, bool bf16_dot) {
 
 void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_dot, Bound bound,
             Work work, absl::FunctionRef<void(int64_t)> run) {
-  constexpr int64_t kBetweenSamples = 8;
+  constexpr double kGroupSeconds = 0.004;  // of calls between two samples of the ceilings
   std::vector<double> times;
   std::vector<double> reads;
   std::vector<double> peaks;
+  std::vector<double> shares;
+  const auto sample = [&] {
+    reads.push_back(ceilings.ReadBytesPerSecond());
+    peaks.push_back(ceilings.FlopsPerSecond(isa, bf16_dot));
+  };
   run(0);
+  sample();
+  int64_t calls = 0;
+  double group_seconds = 0.0;
+  int64_t group_calls = 0;
   for (auto _ : state) {
-    const auto i = static_cast<int64_t>(times.size());
-    if (i % kBetweenSamples == 0) {
-      reads.push_back(ceilings.ReadBytesPerSecond());
-      peaks.push_back(ceilings.FlopsPerSecond(isa, bf16_dot));
-    }
-    times.push_back(Seconds([&] { run(i + 1); }));
+    times.push_back(Seconds([&] { run(++calls); }));
     state.SetIterationTime(times.back());
+    group_seconds += times.back();
+    ++group_calls;
+    if (group_seconds < kGroupSeconds) continue;
+    sample();
+    const std::vector<double>& ceiling = bound == Bound::kMemory ? reads : peaks;
+    const double beside = (ceiling[ceiling.size() - 2] + ceiling.back()) / 2;
+    const double amount = bound == Bound::kMemory ? work.bytes : work.flops;
+    shares.push_back(amount * static_cast<double>(group_calls) / group_seconds / beside);
+    group_seconds = 0.0;
+    group_calls = 0;
   }
   const double median = Median(times);
-  const double bytes_per_second = work.bytes / median;
-  const double flops_per_second = work.flops / median;
   state.counters["us"] = median * 1e6;
-  state.counters["GB_s"] = bytes_per_second / 1e9;
-  state.counters["GF_s"] = flops_per_second / 1e9;
+  state.counters["us_min"] = *std::min_element(times.begin(), times.end()) * 1e6;
+  state.counters["GB_s"] = work.bytes / median / 1e9;
+  state.counters["GF_s"] = work.flops / median / 1e9;
   state.counters["read_GB_s"] = Median(reads) / 1e9;
   state.counters["peak_GF_s"] = Median(peaks) / 1e9;
-  state.counters["share"] =
-      bound == Bound::kMemory ? bytes_per_second / Median(reads) : flops_per_second / Median(peaks);
+  if (!shares.empty()) state.counters["share"] = Median(shares);
 }
 
 }  // namespace bench

@@ -43,8 +43,9 @@ struct Work {
 
 enum class Bound { kMemory, kCompute };
 
-// Times run(i), i counting up, a ceiling sample after every few calls, and reports the medians:
-// GB_s, GF_s, their ceiling, and the share of the ceiling that `bound` names.
+// Times run(i), i counting up, and samples the ceilings every few milliseconds. Reports medians:
+// us, GB_s, GF_s, the ceilings, and the share of the one that `bound` names, each group of calls
+// against the samples just before and after it.
 void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_dot, Bound bound,
             Work work, absl::FunctionRef<void(int64_t)> run);
 

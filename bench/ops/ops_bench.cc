@@ -6,18 +6,14 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "bench/ops/ceilings.h"
+#include "bench/ops/setup.h"
 #include "benchmark/benchmark.h"
 #include "core/check.h"
 #include "core/cpu/cpu_isa.h"
-#include "core/cpu/host_memory.h"
-#include "core/cpu/thread_pool.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace quire::bench {
@@ -61,23 +57,18 @@ class ColdLinears {
   std::vector<std::unique_ptr<Linear>> linears_;
 };
 
-struct Setup {
-  CpuIsa isa;
-  ThreadPool pool;
-  HostMemory memory{pool};
-  Ceilings ceilings{pool, memory};
+struct OpsSetup : Setup {
+  explicit OpsSetup(const SetupFlags& flags)
+      : Setup(flags), ops(MakeCpuOps(pool, memory, isa, {kMaxRows})) {}
+  bool Dot(DType dtype) const { return isa == CpuIsa::kAvx512Bf16 && dtype == DType::kBFloat16; }
+
   std::unique_ptr<Ops> ops;
   // The last shape's weights: its cases follow each other.
   std::string weights_key;
   std::unique_ptr<ColdLinears> weights;
-
-  Setup(CpuIsa chosen, int threads) : isa(chosen), pool(threads) {
-    ops = MakeCpuOps(pool, memory, isa, {kMaxRows});
-  }
-  bool Dot(DType dtype) const { return isa == CpuIsa::kAvx512Bf16 && dtype == DType::kBFloat16; }
 };
 
-const ColdLinears& Weights(Setup& setup, DType dtype, int64_t n, int64_t k) {
+const ColdLinears& Weights(OpsSetup& setup, DType dtype, int64_t n, int64_t k) {
   const std::string key = absl::StrCat(DTypeName(dtype), n, "x", k);
   if (key != setup.weights_key) {
     setup.weights.reset();
@@ -87,7 +78,7 @@ const ColdLinears& Weights(Setup& setup, DType dtype, int64_t n, int64_t k) {
   return *setup.weights;
 }
 
-void BM_Linear(benchmark::State& state, Setup& setup, DType dtype, int64_t n, int64_t k,
+void BM_Linear(benchmark::State& state, OpsSetup& setup, DType dtype, int64_t n, int64_t k,
                int64_t m) {
   const ColdLinears& linears = Weights(setup, dtype, n, k);
   std::vector<uint8_t> x = RandomElements(dtype, m * k);
@@ -102,7 +93,7 @@ void BM_Linear(benchmark::State& state, Setup& setup, DType dtype, int64_t n, in
       });
 }
 
-void BM_AddRmsNorm(benchmark::State& state, Setup& setup, int64_t t) {
+void BM_AddRmsNorm(benchmark::State& state, OpsSetup& setup, int64_t t) {
   constexpr int64_t kWidth = 1024;
   const DeviceVector weight = setup.ops->MakeVector(std::vector<float>(kWidth, 1.0F)).value();
   std::vector<float> residual(t * kWidth, 1.0F);
@@ -116,7 +107,7 @@ void BM_AddRmsNorm(benchmark::State& state, Setup& setup, int64_t t) {
   });
 }
 
-void BM_SiluMul(benchmark::State& state, Setup& setup, int64_t t) {
+void BM_SiluMul(benchmark::State& state, OpsSetup& setup, int64_t t) {
   constexpr int64_t kWidth = 3072;
   std::vector<uint8_t> gate_up = RandomElements(DType::kBFloat16, t * 2 * kWidth);
   std::vector<bf16> out(t * kWidth);
@@ -127,7 +118,7 @@ void BM_SiluMul(benchmark::State& state, Setup& setup, int64_t t) {
   });
 }
 
-void BM_TiedEmbed(benchmark::State& state, Setup& setup, int64_t t) {
+void BM_TiedEmbed(benchmark::State& state, OpsSetup& setup, int64_t t) {
   constexpr int64_t kWidth = 1024;
   constexpr int64_t kVocabulary = 151936;
   const ColdLinears& linears = Weights(setup, DType::kBFloat16, kVocabulary, kWidth);
@@ -143,7 +134,7 @@ void BM_TiedEmbed(benchmark::State& state, Setup& setup, int64_t t) {
 }
 
 // A checkpoint's worth of packing, memory included.
-void BM_Pack(benchmark::State& state, Setup& setup, DType source, DType act) {
+void BM_Pack(benchmark::State& state, OpsSetup& setup, DType source, DType act) {
   constexpr int64_t kOut = 151936;
   constexpr int64_t kIn = 1024;
   const std::vector<uint8_t> weight = RandomElements(source, kOut * kIn);
@@ -154,14 +145,14 @@ void BM_Pack(benchmark::State& state, Setup& setup, DType source, DType act) {
          [&](int64_t /*i*/) { benchmark::DoNotOptimize(setup.ops->MakeLinear(spec).value()); });
 }
 
-void BM_ForkJoin(benchmark::State& state, Setup& setup) {
+void BM_ForkJoin(benchmark::State& state, OpsSetup& setup) {
   for (auto _ : state) {
     setup.pool.ParallelFor(setup.pool.num_threads(),
                            [](int64_t task, int /*thread*/) { benchmark::DoNotOptimize(task); });
   }
 }
 
-void Register(Setup& setup) {
+void Register(OpsSetup& setup) {
   const auto add = [&](const std::string& name, auto body) {
     benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime();
   };
@@ -195,22 +186,8 @@ void Register(Setup& setup) {
 }
 
 int Main(int argc, char** argv) {
-  std::string isa = "auto";
-  int threads = static_cast<int>(std::thread::hardware_concurrency());
   benchmark::Initialize(&argc, argv);
-  for (int i = 1; i < argc; ++i) {
-    absl::string_view arg = argv[i];
-    if (absl::ConsumePrefix(&arg, "--isa=")) {
-      isa = std::string(arg);
-    } else if (!absl::ConsumePrefix(&arg, "--threads=") || !absl::SimpleAtoi(arg, &threads)) {
-      QUIRE_CHECK(false) << "unknown argument " << argv[i];
-    }
-  }
-  const auto chosen = ChooseCpuIsa(isa);
-  QUIRE_CHECK(chosen.ok()) << chosen.status();
-  Setup setup(*chosen, threads);
-  benchmark::AddCustomContext("isa", std::string(CpuIsaName(*chosen)));
-  benchmark::AddCustomContext("threads", absl::StrCat(threads));
+  OpsSetup setup(ParseSetupFlags(argc, argv));
   Register(setup);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

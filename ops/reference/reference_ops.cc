@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "core/elements.h"
@@ -147,11 +148,13 @@ class ReferenceOps : public Ops {
   void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) override {
     const auto& own = static_cast<const ReferenceLinear&>(linear);
     CheckApply(own, own.act_dtype(), x, y);
+    std::vector<double> row(x.cols);
     for (int64_t m = 0; m < y.rows; ++m) {
+      for (int64_t k = 0; k < x.cols; ++k) row[k] = LoadElement(x, m, k);
       for (int64_t n = 0; n < y.cols; ++n) {
         double sum = own.bias()[n];
         const float* w = own.weight() + n * x.cols;
-        for (int64_t k = 0; k < x.cols; ++k) sum += double{LoadElement(x, m, k)} * w[k];
+        for (int64_t k = 0; k < x.cols; ++k) sum += row[k] * w[k];
         StoreElement(y, m, n, static_cast<float>(sum));
       }
     }

@@ -17,7 +17,7 @@ using ::quire::testing::PagedKv;
 class CpuAttentionSweepTest : public ::testing::TestWithParam<CpuIsa> {};
 
 TEST_P(CpuAttentionSweepTest, RandomBatchesMatchTheReference) {
-  constexpr int kRounds = 150;
+  constexpr int kRounds = 100;
   CpuBackend backend(GetParam(), 3);
   std::mt19937 random(20240817);
   const auto pick = [&](int32_t low, int32_t high) {  // [low, high]

@@ -56,15 +56,13 @@ class CpuLinearTest : public ::testing::TestWithParam<CpuIsa> {
     HostMatrix want(y_dtype, rows, n, y_stride);
     ops->Apply(*linear, x.view(), y.view());
     reference->Apply(*expected, x.view(), want.view());
-    std::vector<double> w_norms(n);
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < k; ++j) w_norms[i] += std::pow(source.weight(i, j), 2);
-      w_norms[i] = std::sqrt(w_norms[i]);
-    }
+    const std::vector<double> w_norms = source.RowNorms();
+    std::vector<double> x_norms;
+    for (int64_t r = 0; r < rows; ++r) x_norms.push_back(RowNorm(x, r));
     const double walk = 2.0 * std::sqrt(static_cast<double>(k)) * 0x1p-24;
     EXPECT_TRUE(testing::Near(y, want,
                               [&](int64_t r, int64_t c) {
-                                return walk * RowNorm(x, r) * w_norms[c] +
+                                return walk * x_norms[r] * w_norms[c] +
                                        2 * testing::RoundingError(y_dtype, want.at(r, c));
                               }))
         << "K " << k << " N " << n << " M " << rows;
@@ -86,8 +84,9 @@ TEST_P(CpuLinearTest, MatchesTheReferenceAtAnyShape) {
 
 TEST_P(CpuLinearTest, MatchesTheReferenceOverSeveralChunksOfK) {
   for (DType act : kActs) {
-    for (int64_t k : {1000, 1024, 1025, 2500, 3072}) {
-      for (int64_t m : {1, 13, 40}) ExpectMatchesReference({k, act, {{70, act, false}}}, m, act);
+    for (int64_t k : {1000, 1025, 2500}) {
+      const LinearSource source(k, act, {{66, act, false}});
+      for (int64_t m : {1, 40}) ExpectMatchesReference(source, m, act);
     }
   }
 }

@@ -25,7 +25,7 @@ using ::quire::testing::PartSpec;
 class CpuOpsSweepTest : public ::testing::TestWithParam<CpuIsa> {};
 
 TEST_P(CpuOpsSweepTest, RandomProductsMatchTheReferenceAndThemselves) {
-  constexpr int kRounds = 150;
+  constexpr int kRounds = 100;
   ThreadPool pool(3);
   HostMemory memory(pool);
   const auto ops = MakeCpuOps(pool, memory, GetParam(), {});

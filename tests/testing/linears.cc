@@ -72,4 +72,19 @@ int64_t LinearSource::out_features() const {
   return rows;
 }
 
+std::vector<double> LinearSource::RowNorms() const {
+  std::vector<double> norms;
+  for (const WeightRows& part : spec_.parts) {
+    for (int64_t row = 0; row < part.out_features; ++row) {
+      double sum = 0.0;
+      for (int64_t col = 0; col < spec_.in_features; ++col) {
+        const double w = LoadElement(part.weight, part.weight_dtype, row * spec_.in_features + col);
+        sum += w * w;
+      }
+      norms.push_back(std::sqrt(sum));
+    }
+  }
+  return norms;
+}
+
 }  // namespace quire::testing

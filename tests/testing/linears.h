@@ -25,6 +25,8 @@ class LinearSource {
   // Weight [row, col] of the merged matrix, as stored.
   float weight(int64_t row, int64_t col) const;
   int64_t out_features() const;
+  // Euclidean norm of each row.
+  std::vector<double> RowNorms() const;
 
  private:
   std::vector<std::vector<uint8_t>> storage_;

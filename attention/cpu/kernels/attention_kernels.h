@@ -16,7 +16,7 @@ namespace quire {
 
 // The keys are walked in tiles and splits that begin at absolute multiples of these, so that what
 // is added to what never depends on a chunk, a batch or a thread.
-inline constexpr int64_t kTileTokens = 64;
+inline constexpr int64_t kTileTokens = 128;
 inline constexpr int64_t kSplitTokens = 512;
 
 // Rows of an item: queries times heads that share their keys.

@@ -1,4 +1,4 @@
-// Attention of some rows over the pages of their sequence: online softmax over tiles of 64 keys,
+// Attention of some rows over the pages of their sequence: online softmax over tiles of 128 keys,
 // splits of 512 keys merged in order (Milakov & Gimelshein 2018; Dao et al. 2022). One call owns
 // the rows of its item.
 //
@@ -6,6 +6,7 @@
 // zero to it, so the row's bits do not depend on the rows that it shares an item with.
 #include "attention/cpu/kernels/gqa_tiles.h"
 #include "attention/cpu/kernels/isa_kernels.h"
+#include "core/cpu/simd/interleave.h"
 
 namespace quire::QUIRE_ISA {
 namespace {
@@ -54,7 +55,6 @@ struct Work {
   float* s;            // [rows, kTileTokens] scores, then probabilities
   float* p;            // where the probabilities are read: s, or pairs of bf16
   float* factor;       // [rows] of this tile
-  float* chain;        // [rows, o_stride]
   float* edge;         // [2][o_stride] pairs of which one token is not seen
   State state;         // of the split at work
   State total;         // of the splits before
@@ -74,13 +74,12 @@ Work MakeWork(const GqaItem& item) {
   Work w{item,     rows,    (rows + kTileRows - 1) / kTileRows,
          o_stride, nullptr, nullptr,
          nullptr,  nullptr, nullptr,
-         nullptr,  {},      {}};
+         {},       {}};
   w.q = take(kItemRows * item.head_dim);
   w.s = take(kItemRows * kTileTokens);
   w.p = kHasBf16Dot && item.kv.type == ElementType::kBFloat16 ? take(kItemRows * kTileTokens / 2)
                                                               : w.s;
   w.factor = take(kItemRows);
-  w.chain = take(kItemRows * o_stride);
   w.edge = take(2 * o_stride);
   w.state = {take(kItemRows * o_stride), take(kItemRows), take(kItemRows), o_stride};
   w.total = {take(kItemRows * o_stride), take(kItemRows), take(kItemRows), o_stride};
@@ -99,50 +98,59 @@ void Clear(const Work& w, const State& state) {
 template <TileKind kKind>
 void PackQueries(const Work& w) {
   const GqaItem& item = w.item;
+  const int64_t dim = item.head_dim;
   for (int64_t block = 0; block < w.num_blocks; ++block) {
     const int64_t begin = w.BlockRow(block);
-    const int64_t count = w.BlockRow(block + 1) - begin;
-    float* out = w.q + RowNumbers(kKind, begin * item.head_dim);
-    for (int64_t r = 0; r < count; ++r) {
+    const auto row_at = [&](int r) {
       const int64_t row = begin + r;
-      const int64_t at = row / item.heads * item.q_stride + row % item.heads * item.head_dim;
-      for (int64_t d = 0; d < item.head_dim; d += kLanes) {
-        const int lanes = static_cast<int>(Min64(kLanes, item.head_dim - d));
-        const Vec x = LoadElements(item.q, item.type, at + d, lanes);
-        if constexpr (kKind == TileKind::kBf16Dot) {
-          uint16_t rounded[kLanes];
-          StoreBf16First(rounded, x, lanes);
-          for (int i = 0; i < lanes; i += 2) {
-            __builtin_memcpy(out + (d + i) / 2 * count + r, rounded + i, 4);
-          }
-        } else {
-          float numbers[kLanes];
-          StoreFirst(numbers, x, lanes);
-          for (int i = 0; i < lanes; ++i) out[(d + i) * count + r] = numbers[i];
-        }
-      }
-    }
+      return row / item.heads * item.q_stride + row % item.heads * dim;
+    };
+    const auto load = [&](int64_t at, int64_t left) {
+      return left <= 0 ? Zero()
+                       : LoadElements(item.q, item.type, at, static_cast<int>(Min64(kLanes, left)));
+    };
+    Interleave(static_cast<int>(w.BlockRow(block + 1) - begin), RowNumbers(kKind, dim),
+               w.q + RowNumbers(kKind, begin * dim), [&](int r, int64_t i) {
+                 if constexpr (kKind != TileKind::kBf16Dot) return load(row_at(r) + i, dim - i);
+                 uint16_t rounded[2 * kLanes];
+                 StoreBf16(rounded, load(row_at(r) + 2 * i, dim - 2 * i));
+                 StoreBf16(rounded + kLanes,
+                           load(row_at(r) + 2 * i + kLanes, dim - 2 * i - kLanes));
+                 return LoadPairsFirst(rounded, 2 * kLanes);
+               });
   }
 }
 
-const char* PageOffset(const GqaItem& item, int64_t position) {
+// The keys of the page that holds `position`; the values lie kv.values - kv.keys behind.
+const char* KeysAt(const GqaItem& item, int64_t position) {
   const int64_t page = item.kv.blocks[position / item.kv.block_tokens - item.kv.first_block];
   return item.kv.keys + page * item.kv.page_stride_bytes;
 }
 
-// s = q k^T for the pages of the tile at `tile` that hold positions of `seen`.
+// The lines of the keys or values of one page, asked for over `steps` steps of tiles.
+Lookahead AskFor(const GqaItem& item, const char* panel, int64_t steps) {
+  const int64_t element = item.kv.type == ElementType::kFloat32 ? 4 : 2;
+  const int64_t lines = item.head_dim * item.kv.block_tokens * element / 64;
+  return {panel, static_cast<int>((lines * kTileBatch + steps - 1) / steps)};
+}
+
+// s = q k^T for the pages of the tile at `tile` that hold positions of `seen`. Each page's values
+// are asked for meanwhile.
 template <TileKind kKind>
 void ScoreTile(const Work& w, int64_t tile, Range seen) {
   const int64_t block_tokens = w.item.kv.block_tokens;
   const int64_t steps = w.item.head_dim / PairOf(kKind);
   for (int64_t page = seen.begin / block_tokens * block_tokens; page < seen.end;
        page += block_tokens) {
-    const auto* keys = reinterpret_cast<const float*>(PageOffset(w.item, page));
+    const char* keys = KeysAt(w.item, page);
+    Lookahead ahead = AskFor(w.item, keys + (w.item.kv.values - w.item.kv.keys), steps);
     for (int64_t block = 0; block < w.num_blocks; ++block) {
       const int64_t row = w.BlockRow(block);
       ScoreRows<kKind>(static_cast<int>(w.BlockRow(block + 1) - row), block_tokens,
-                       w.q + RowNumbers(kKind, row * w.item.head_dim), keys, steps, {},
+                       w.q + RowNumbers(kKind, row * w.item.head_dim),
+                       reinterpret_cast<const float*>(keys), steps, ahead,
                        w.s + row * kTileTokens + (page - tile));
+      ahead.lines = 0;
     }
   }
 }
@@ -204,7 +212,10 @@ void MaskPair(const float* words, int64_t dim, bool keep_even, float* out) {
   }
 }
 
-// The runs of V that hold the positions of `seen`, which lie in one tile; at most three a page.
+// Three a page, of which there are at most kTileTokens / 16.
+constexpr int kMaxRuns = 3 * static_cast<int>(kTileTokens) / 16;
+
+// The runs of V that hold the positions of `seen`, which lie in one tile.
 template <TileKind kKind>
 int FindRuns(const Work& w, int64_t tile, Range seen, ValueRun* runs) {
   constexpr int64_t kPair = PairOf(kKind);
@@ -215,58 +226,66 @@ int FindRuns(const Work& w, int64_t tile, Range seen, ValueRun* runs) {
   for (int64_t page = seen.begin / block_tokens * block_tokens; page < seen.end;
        page += block_tokens) {
     const auto* values =
-        reinterpret_cast<const float*>(PageOffset(item, page) + (item.kv.values - item.kv.keys));
+        reinterpret_cast<const float*>(KeysAt(item, page) + (item.kv.values - item.kv.keys));
     const Range here = Intersect(seen, {page, page + block_tokens});
     int64_t begin = here.begin - page;  // tokens of the page
     int64_t end = here.end - page;
     if (begin % kPair != 0) {
       MaskPair(values + begin / kPair * dim, dim, false, w.edge);
-      runs[count++] = {w.edge, 1, page - tile + begin - 1};
+      runs[count++] = {w.edge, 1, page - tile + begin - 1, {}};
       ++begin;
     }
     const bool odd_end = end % kPair != 0 && end > begin;
     if (odd_end) --end;
     if (begin < end) {
-      runs[count++] = {values + begin / kPair * dim, (end - begin) / kPair, page - tile + begin};
+      runs[count++] = {
+          values + begin / kPair * dim, (end - begin) / kPair, page - tile + begin, {}};
     }
     if (odd_end) {
       MaskPair(values + end / kPair * dim, dim, true, w.edge + w.o_stride);
-      runs[count++] = {w.edge + w.o_stride, 1, page - tile + end};
+      runs[count++] = {w.edge + w.o_stride, 1, page - tile + end, {}};
     }
   }
   return count;
 }
 
 // o = o factor + p v for rows [row_begin, row_end) over the positions of `seen`, all of one tile.
+// The keys of the next tile are asked for meanwhile, a page in each run.
 template <TileKind kKind>
 void AddValues(const Work& w, int64_t row_begin, int64_t row_end, int64_t tile, Range seen) {
-  ValueRun runs[3 * kTileTokens / 16];
+  ValueRun runs[kMaxRuns];
   const int num_runs = FindRuns<kKind>(w, tile, seen, runs);
+  const int64_t positions_end = SeenByAny(w.item).end;
+  for (int run = 0; run < num_runs; ++run) {
+    const int64_t next = tile + kTileTokens + run * w.item.kv.block_tokens;
+    if (next < positions_end) {
+      runs[run].ahead = AskFor(w.item, KeysAt(w.item, next), runs[run].steps);
+    }
+  }
   const int64_t rows = row_end - row_begin;
   const int64_t num_blocks = (rows + kTileRows - 1) / kTileRows;
   for (int64_t block = 0; block < num_blocks; ++block) {
     const int64_t row = row_begin + rows * block / num_blocks;
-    const int64_t next = row_begin + rows * (block + 1) / num_blocks;
-    for (int run = 0; run < num_runs; ++run) {
-      ValueArgs t;
-      t.p = w.p + RowNumbers(kKind, row * kTileTokens);
-      t.run = runs[run];
-      t.head_dim = w.item.head_dim;
-      t.o_stride = w.o_stride;
-      t.chain = w.chain + row * w.o_stride;
-      t.o = w.state.o + row * w.o_stride;
-      t.factor = w.factor + row;
-      t.begins = run == 0;
-      t.ends = run == num_runs - 1;
-      ValueRows<kKind>(static_cast<int>(next - row), t);
-    }
+    const int64_t row_after = row_begin + rows * (block + 1) / num_blocks;
+    ValueArgs t;
+    t.p = w.p + RowNumbers(kKind, row * kTileTokens);
+    t.runs = runs;
+    t.num_runs = num_runs;
+    t.head_dim = w.item.head_dim;
+    t.o = w.state.o + row * w.o_stride;
+    t.o_stride = w.o_stride;
+    t.factor = w.factor + row;
+    t.group = 0;
+    t.num_groups = 1;
+    ValueRows<kKind>(static_cast<int>(row_after - row), t);
+    for (int run = 0; run < num_runs; ++run) runs[run].ahead.lines = 0;
   }
 }
 
 // Whether some value that only a part of the rows sees is not finite: 0 times it is NaN.
 template <TileKind kKind>
 bool HasNonFiniteValue(const Work& w, int64_t tile, Range seen) {
-  ValueRun runs[3 * kTileTokens / 16];
+  ValueRun runs[kMaxRuns];
   const int num_runs = FindRuns<kKind>(w, tile, seen, runs);
   for (int run = 0; run < num_runs; ++run) {
     const int64_t words = runs[run].steps * w.item.head_dim;
@@ -389,7 +408,7 @@ void RunItemSplit(const GqaItem& item, int64_t split, float* partial) {
 
 int64_t GqaScratchNumbers(int64_t head_dim) {
   const int64_t o_stride = RoundUpToLanes(head_dim);
-  const int64_t row = head_dim + kTileTokens + kTileTokens / 2 + 1 + o_stride + 2 * (o_stride + 2);
+  const int64_t row = head_dim + kTileTokens + kTileTokens / 2 + 1 + 2 * (o_stride + 2);
   return kItemRows * row + 2 * o_stride;
 }
 

@@ -35,10 +35,13 @@ template <int kRows = kTileRows, typename Run>
 }
 
 // s [kRows, kTileTokens] = q k^T for the B tokens of one page. q [D, kRows] interleaved.
+// `ahead.lines` is for one pass over the steps; the groups of columns share it.
 template <TileKind kKind, int kRows, int kColumns>
 [[gnu::noinline]] void ScorePage(const float* q, const float* keys, int64_t steps, Lookahead ahead,
                                  float* s) {
   constexpr int kVecs = TileVecs(kRows, kColumns / kLanes);
+  constexpr int kGroups = kColumns / (kVecs * kLanes);
+  ahead.lines = (ahead.lines + kGroups - 1) / kGroups;
   for (int64_t column = 0; column < kColumns; column += int64_t{kVecs} * kLanes) {
     Vec c[kRows][kVecs];
     TileZero(c);
@@ -67,45 +70,43 @@ struct ValueRun {
   const float* words;  // [steps][D]
   int64_t steps;
   int64_t token;  // of the first step, in the tile
+  Lookahead ahead;
 };
 
 struct ValueArgs {
   const float* p;  // [rows, RowNumbers(kTileTokens)]
-  ValueRun run;
+  const ValueRun* runs;
+  int num_runs;
   int64_t head_dim;
+  float* o;  // [rows, o_stride]: o = o factor + p v
   int64_t o_stride;
-  float* chain;         // [rows, o_stride] sums of the tile so far
-  float* o;             // [rows, o_stride]
   const float* factor;  // [rows]
-  bool begins;          // the tile: the chain starts from zero
-  bool ends;            // the tile: o = o factor + chain
-  Lookahead ahead;
+  // Of the groups of columns that share the lookahead of each run: this one and how many.
+  int group;
+  int num_groups;
 };
 
 template <TileKind kKind, int kRows, int kVecs, bool kPartial>
 [[gnu::noinline]] void ValueTile(const ValueArgs& t, int64_t column) {
-  Vec c[kRows][kVecs];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVecs; ++v) {
-      c[r][v] = t.begins ? Zero() : Load(t.chain + r * t.o_stride + column + v * kLanes);
-    }
-  }
   constexpr int kRowStride = static_cast<int>(RowNumbers(kKind, kTileTokens));
-  TileRun<kKind, kRows, kVecs, kRowStride, 1, kPartial>(
-      t.p + RowNumbers(kKind, t.run.token), t.run.words + column, t.head_dim, t.run.steps, t.ahead,
-      c, kPartial ? static_cast<int>(t.head_dim - column) : kLanes);
+  Vec c[kRows][kVecs];
+  TileZero(c);
+  for (int i = 0; i < t.num_runs; ++i) {
+    const ValueRun& run = t.runs[i];
+    Lookahead ahead = run.ahead;
+    ahead.lines = (ahead.lines + t.num_groups - 1) / t.num_groups;
+    ahead.next += t.group * ((run.steps + kTileBatch - 1) / kTileBatch) * ahead.lines * 64;
+    TileRun<kKind, kRows, kVecs, kRowStride, 1, kPartial>(
+        t.p + RowNumbers(kKind, run.token), run.words + column, t.head_dim, run.steps, ahead, c,
+        kPartial ? static_cast<int>(t.head_dim - column) : kLanes);
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+    const Vec factor = Broadcast(t.factor[r]);
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) {
-      const int64_t at = r * t.o_stride + column + v * kLanes;
-      if (t.ends) {
-        Store(t.o + at, Fma(Load(t.o + at), Broadcast(t.factor[r]), c[r][v]));
-      } else {
-        Store(t.chain + at, c[r][v]);
-      }
+      float* o = t.o + r * t.o_stride + column + v * kLanes;
+      Store(o, Fma(Load(o), factor, c[r][v]));
     }
   }
 }
@@ -115,10 +116,10 @@ template <TileKind kKind>
 void ValueRows(int rows, ValueArgs t) {
   WithRows(rows, [&]<int kRows>() {
     constexpr int kVecs = TileVecs(kRows, 8);
+    t.num_groups = static_cast<int>((t.head_dim + kVecs * kLanes - 1) / (kVecs * kLanes));
     int64_t column = 0;
-    for (; column + kVecs * kLanes <= t.head_dim; column += kVecs * kLanes) {
+    for (; column + kVecs * kLanes <= t.head_dim; column += kVecs * kLanes, ++t.group) {
       ValueTile<kKind, kRows, kVecs, false>(t, column);
-      t.ahead.next += (t.run.steps + kTileBatch - 1) / kTileBatch * t.ahead.lines * 64;
     }
     for (; column + kLanes <= t.head_dim; column += kLanes) {
       ValueTile<kKind, kRows, 1, false>(t, column);

@@ -1,0 +1,200 @@
+// Attention of the CPU backend with the heads of Qwen3-0.6B (16 query, 8 key/value, 128 dims), over
+// caches that no cache of the machine holds.
+//
+//   attention_bench [--isa=auto] [--threads=N] [google benchmark flags]
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "attention/cpu/cpu_attention.h"
+#include "bench/ops/ceilings.h"
+#include "bench/ops/setup.h"
+#include "benchmark/benchmark.h"
+#include "core/check.h"
+
+namespace quire::bench {
+namespace {
+
+constexpr int kBlockTokens = 64;
+
+// A batch of entries over a cache of its own, filled with small random numbers.
+class Batch {
+ public:
+  Batch(Setup& setup, const GqaShape& shape, DType cache, int64_t entries, int64_t query_tokens,
+        int64_t kv_tokens, int64_t copies)
+      : shape_(shape), tokens_(entries * query_tokens) {
+    layout_ = {shape.num_kv_heads, shape.head_dim, kBlockTokens, cache};
+    const int64_t pages = (kv_tokens + kBlockTokens - 1) / kBlockTokens;
+    const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
+    auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
+    QUIRE_CHECK(pool.ok()) << pool.status();
+    pool_ = *std::move(pool);
+    FillPool();
+    std::vector<int32_t> order(copies * entries * pages);
+    std::iota(order.begin(), order.end(), 0);
+    std::mt19937 random(1);
+    std::shuffle(order.begin(), order.end(), random);
+    blocks_ = order;
+    copy_blocks_ = entries * pages;
+    for (int64_t e = 0; e <= entries; ++e) {
+      query_start_.push_back(static_cast<int32_t>(e * query_tokens));
+      table_start_.push_back(static_cast<int32_t>(e * pages));
+    }
+    first_block_.assign(entries, 0);
+    kv_len_.assign(entries, static_cast<int32_t>(kv_tokens));
+    for (int64_t e = 0; e < entries; ++e) {
+      for (int64_t p = kv_tokens - query_tokens; p < kv_tokens; ++p) {
+        positions_.push_back(static_cast<int32_t>(p));
+        slots_.push_back(int64_t{blocks_[e * pages + p / kBlockTokens]} * kBlockTokens +
+                         p % kBlockTokens);
+      }
+    }
+    qkv_.assign(tokens_ * shape.qkv_width(), ToBf16(0.1F));
+    out_.resize(tokens_ * shape.num_heads * shape.head_dim);
+  }
+
+  // The batch over the pages of copy `i` of its cache.
+  AttentionBatch View(int64_t i) const {
+    const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
+    return {Array(query_start_),
+            Array(kv_len_),
+            Array(positions_),
+            Array(slots_),
+            Array(table_start_),
+            Array(first_block_),
+            {blocks_.data() + i % copies * copy_blocks_, copy_blocks_}};
+  }
+  GqaParams Gqa() {
+    const int64_t width = shape_.qkv_width();
+    const int64_t out_width = int64_t{shape_.num_heads} * shape_.head_dim;
+    return {{qkv_.data(), DType::kBFloat16, tokens_, width, width},
+            {out_.data(), DType::kBFloat16, tokens_, out_width, out_width},
+            shape_,
+            1.0F / std::sqrt(static_cast<float>(shape_.head_dim)),
+            Kv()};
+  }
+  PagedKvView Kv() const {
+    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()), layout_};
+  }
+  const GqaPageLayout& layout() const { return layout_; }
+
+ private:
+  template <typename T>
+  static DeviceArray<const T> Array(const std::vector<T>& values) {
+    return {values.data(), static_cast<int64_t>(values.size())};
+  }
+
+  void FillPool() {
+    uint32_t state = 1;
+    const auto count = static_cast<int64_t>(pool_.bytes() / DTypeBytes(layout_.dtype));
+    for (int64_t i = 0; i < count; ++i) {
+      state = state * 1664525U + 1013904223U;
+      const float x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31F;
+      if (layout_.dtype == DType::kBFloat16) {
+        static_cast<bf16*>(pool_.data())[i] = ToBf16(x);
+      } else {
+        static_cast<float*>(pool_.data())[i] = x;
+      }
+    }
+  }
+
+  GqaShape shape_;
+  int64_t tokens_;
+  GqaPageLayout layout_;
+  DeviceBuffer pool_;
+  int64_t copy_blocks_ = 0;
+  std::vector<int32_t> blocks_, query_start_, kv_len_, positions_, table_start_, first_block_;
+  std::vector<int64_t> slots_;
+  std::vector<bf16> qkv_, out_;
+};
+
+int64_t CopiesFor(int64_t bytes) { return std::max<int64_t>(1, kColdBytes / bytes + 1); }
+
+void BM_Decode(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
+               int64_t entries, int64_t context) {
+  const GqaPageLayout layout{shape.num_kv_heads, shape.head_dim, kBlockTokens, DType::kBFloat16};
+  const int64_t bytes = entries * context * static_cast<int64_t>(layout.token_bytes());
+  Batch batch(setup, shape, DType::kBFloat16, entries, 1, context, CopiesFor(bytes));
+  const Work work{static_cast<double>(bytes),
+                  4.0 * static_cast<double>(entries * context) * shape.num_heads * shape.head_dim};
+  Report(state, setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16, Bound::kMemory, work,
+         [&](int64_t i) { attention.Gqa(batch.Gqa(), batch.View(i)); });
+}
+
+void BM_Prefill(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
+                int64_t tokens) {
+  Batch batch(setup, shape, DType::kBFloat16, 1, tokens, tokens, 1);
+  const auto seen = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2;
+  const Work work{static_cast<double>(tokens) * static_cast<double>(batch.layout().token_bytes()),
+                  4.0 * seen * shape.num_heads * shape.head_dim};
+  Report(state, setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16, Bound::kCompute, work,
+         [&](int64_t i) { attention.Gqa(batch.Gqa(), batch.View(i)); });
+}
+
+void BM_NormRopeWrite(benchmark::State& state, Setup& setup, Attention& attention,
+                      const GqaShape& shape, int64_t tokens) {
+  Batch batch(setup, shape, DType::kBFloat16, 1, tokens, tokens, 1);
+  const std::vector<float> norm(shape.head_dim, 1.0F);
+  const std::vector<float> table(tokens * shape.head_dim / 2, 0.7F);
+  const GqaParams gqa = batch.Gqa();
+  const NormRopeWriteParams params{
+      gqa.qkv,     shape, norm.data(),
+      norm.data(), 1e-6F, {table.data(), table.data(), tokens, shape.head_dim},
+      batch.Kv()};
+  // Reads the row, writes q back and k and v to their slots.
+  const Work work{2.0 * 2.0 * static_cast<double>(tokens * shape.qkv_width()), 0};
+  Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work,
+         [&](int64_t i) { attention.NormRopeWrite(params, batch.View(i)); });
+}
+
+void Register(Setup& setup, Attention& attention) {
+  const auto add = [&](const std::string& name, auto body) {
+    benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime();
+  };
+  const GqaShape qwen{16, 8, 128, 0};
+  const GqaShape wide{32, 4, 128, 0};  // groups of 8
+  for (const auto& [shape, shape_name] : {std::pair{qwen, "16q8kv"}, std::pair{wide, "32q4kv"}}) {
+    const GqaShape s = shape;
+    for (int64_t entries : {1, 8, 32}) {
+      for (int64_t context : {512, 2048, 8192}) {
+        add(absl::StrCat("decode/", shape_name, "/batch", entries, "/ctx", context),
+            [&setup, &attention, s, entries, context](benchmark::State& state) {
+              BM_Decode(state, setup, attention, s, entries, context);
+            });
+      }
+    }
+    for (int64_t tokens : {512, 1024, 2048, 4096}) {
+      add(absl::StrCat("prefill/", shape_name, "/T", tokens),
+          [&setup, &attention, s, tokens](benchmark::State& state) {
+            BM_Prefill(state, setup, attention, s, tokens);
+          });
+    }
+  }
+  for (int64_t tokens : {1, 32, 512}) {
+    add(absl::StrCat("norm_rope_write/T", tokens),
+        [&setup, &attention, qwen, tokens](benchmark::State& state) {
+          BM_NormRopeWrite(state, setup, attention, qwen, tokens);
+        });
+  }
+}
+
+int Main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const SetupFlags flags = ParseSetupFlags(argc, argv);
+  Setup setup(flags);
+  const auto attention = MakeCpuAttention(setup.pool, setup.memory, setup.isa, {}).value();
+  Register(setup, *attention);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+}  // namespace
+}  // namespace quire::bench
+
+int main(int argc, char** argv) { return quire::bench::Main(argc, argv); }
