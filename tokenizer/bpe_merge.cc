@@ -41,44 +41,41 @@ void WordMerger::MergeLong(const MergeTable& merges, std::vector<TokenId>* symbo
   QUIRE_CHECK_LT(word.size(), size_t{1} << 31);
   const auto size = static_cast<int32_t>(word.size());
   constexpr int32_t kNone = -1;
+  const std::greater<> lowest_first;
+  pairs_.assign(word.size(), Merge());
   next_.resize(word.size());
   prev_.resize(word.size());
   heap_.clear();
-  const auto key = [](uint32_t rank, int32_t left) {
-    return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(left);
+  // Looks the pair of `left` and its next up again.
+  const auto update = [&](int32_t left) {
+    pairs_[left] = next_[left] == kNone ? Merge() : merges.Find(word[left], word[next_[left]]);
+    if (pairs_[left].rank == Merge::kNoRank) return false;
+    heap_.push_back(static_cast<uint64_t>(pairs_[left].rank) << 32 | static_cast<uint32_t>(left));
+    return true;
   };
   for (int32_t i = 0; i < size; ++i) {
     prev_[i] = i - 1;
     next_[i] = i + 1 < size ? i + 1 : kNone;
-    if (i + 1 == size) break;
-    const uint32_t rank = merges.Find(word[i], word[i + 1]).rank;
-    if (rank != Merge::kNoRank) heap_.push_back(key(rank, i));
+    update(i);
   }
-  const std::greater<> lowest_first;
   std::make_heap(heap_.begin(), heap_.end(), lowest_first);
-  const auto push = [&](int32_t left, int32_t right) {
-    if (left == kNone || right == kNone) return;
-    const uint32_t rank = merges.Find(word[left], word[right]).rank;
-    if (rank == Merge::kNoRank) return;
-    heap_.push_back(key(rank, left));
-    std::push_heap(heap_.begin(), heap_.end(), lowest_first);
-  };
   while (!heap_.empty()) {
     std::pop_heap(heap_.begin(), heap_.end(), lowest_first);
     const auto rank = static_cast<uint32_t>(heap_.back() >> 32);
     const auto left = static_cast<int32_t>(heap_.back() & 0xFFFFFFFF);
     heap_.pop_back();
-    // An entry is stale once either symbol has been merged with another.
-    if (word[left] == kNoToken || next_[left] == kNone) continue;
+    // Stale once either symbol has been merged with another.
+    if (pairs_[left].rank != rank) continue;
     const int32_t right = next_[left];
-    const Merge merge = merges.Find(word[left], word[right]);
-    if (merge.rank != rank) continue;
-    word[left] = merge.result;
+    word[left] = pairs_[left].result;
     word[right] = kNoToken;
+    pairs_[right] = Merge();
     next_[left] = next_[right];
     if (next_[left] != kNone) prev_[next_[left]] = left;
-    push(prev_[left], left);
-    push(left, next_[left]);
+    if (update(left)) std::push_heap(heap_.begin(), heap_.end(), lowest_first);
+    if (prev_[left] != kNone && update(prev_[left])) {
+      std::push_heap(heap_.begin(), heap_.end(), lowest_first);
+    }
   }
   word.erase(std::remove(word.begin(), word.end(), kNoToken), word.end());
 }

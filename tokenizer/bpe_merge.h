@@ -50,7 +50,7 @@ class WordMerger {
   void MergeShort(const MergeTable& merges, std::vector<TokenId>* symbols);
   void MergeLong(const MergeTable& merges, std::vector<TokenId>* symbols);
 
-  std::vector<Merge> pairs_;    // MergeShort: of symbols i and i + 1
+  std::vector<Merge> pairs_;    // of each symbol and the next
   std::vector<uint64_t> heap_;  // MergeLong: rank << 32 | index of the left symbol
   std::vector<int32_t> next_;   // MergeLong: index of the next symbol that still stands
   std::vector<int32_t> prev_;

@@ -12,6 +12,7 @@ and once for all
 tests/tokenizer/golden_test.cc reads them. Everything follows from SEED and the package's version.
 """
 import argparse
+import collections
 import json
 import pathlib
 import random
@@ -259,7 +260,9 @@ def metaspace(text):
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(r"[\S]+|\S"), "removed", invert=True),
          pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
-    train(tokenizer, ["<unk>"], 1000, text, limit_alphabet=120)
+    counts = collections.Counter(tokenizer.normalizer.normalize_str("".join(text)))
+    common = sorted(counts, key=lambda c: (-counts[c], c))[:119]
+    train(tokenizer, ["<unk>"], 1000, text, limit_alphabet=120, initial_alphabet=[*common, "▁"])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")

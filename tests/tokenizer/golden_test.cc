@@ -196,8 +196,9 @@ TEST(FairytaleTest, EncodesAndDecodesAsItsGoldenCases) {
   EXPECT_GT(cases->size(), 0U);
   for (const JsonNode& entry : *cases) {
     const std::string text = *entry.Member("text")->String();
-    std::vector<TokenId> expected;
     const std::vector<JsonNode> id_nodes = entry.Member("ids")->Elements().value();
+    std::vector<TokenId> expected;
+    expected.reserve(id_nodes.size());
     for (const JsonNode& id : id_nodes) {
       expected.push_back(static_cast<TokenId>(*id.Integer(0, kMaxTokenId)));
     }

@@ -75,8 +75,8 @@ TEST(MultiPatternTest, IsLinearWhereALongPatternFailsLate) {
 }
 
 TEST(MultiPatternTest, ManyThousandsOfPatternsCostNothingInTheText) {
-  std::vector<std::string> words;
-  for (int i = 0; i < 50'000; ++i) words.push_back(absl::StrCat("<|reserved_", i, "|>"));
+  std::vector<std::string> words(50'000);
+  for (size_t i = 0; i < words.size(); ++i) words[i] = absl::StrCat("<|reserved_", i, "|>");
   const std::vector<absl::string_view> patterns(words.begin(), words.end());
   const MultiPattern matcher(patterns);
   const std::string text = Repeat("<|reserved_12345|> <|reserved_x ", 1'000'000);

@@ -15,14 +15,13 @@ TEST(ThreadTest, ThreadsThatShareATokenizerGetTheSameTokens) {
   for (const char* family : {"qwen2", "llama3", "mistral"}) {
     const auto shared = LoadGolden(family);  // nothing is known of its words yet
     const auto expected = LoadGolden(family)->Encode(text, true);
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 4; ++i) {
-      threads.emplace_back([&] {
-        const auto ids = shared->Encode(text, true);
-        EXPECT_TRUE(ids.ok() && *ids == *expected);
-        EXPECT_EQ(shared->Decode(*ids, true), text);
-      });
-    }
+    const auto run = [&] {
+      const auto ids = shared->Encode(text, true);
+      EXPECT_TRUE(ids.ok() && *ids == *expected);
+      EXPECT_EQ(shared->Decode(*ids, true), text);
+    };
+    std::vector<std::thread> threads(4);
+    for (std::thread& thread : threads) thread = std::thread(run);
     for (std::thread& thread : threads) thread.join();
   }
 }
