@@ -29,13 +29,11 @@ class CpuBackend : public Backend {
                                                          int64_t max_batch_tokens,
                                                          const ModelConfig& model) {
     std::unique_ptr<CpuBackend> made(new CpuBackend(isa, threads));
-    made->ops_ =
-        MakeCpuOps(made->pool_, made->memory_, isa, {.max_rows = max_batch_tokens});
+    made->ops_ = MakeCpuOps(made->pool_, made->memory_, isa, {.max_rows = max_batch_tokens});
     made->sampler_ = MakeCpuSampler(made->pool_, isa, model.vocab_size);
-    QUIRE_ASSIGN_OR_RETURN(
-        made->attention_,
-        MakeCpuAttention(made->pool_, made->memory_, isa,
-                         {.max_entries = max_batch_tokens, .max_head_dim = model.head_dim}));
+    QUIRE_ASSIGN_OR_RETURN(made->attention_, MakeCpuAttention(made->pool_, made->memory_, isa,
+                                                              {.max_entries = max_batch_tokens,
+                                                               .max_head_dim = model.head_dim}));
     return made;
   }
 

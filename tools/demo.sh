@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 once=${1:-}
 
 tools/install_deps.sh
-cmake --preset release -DQUIRE_BUILD_TESTS=OFF -DQUIRE_BUILD_BENCH=OFF >/dev/null
+cmake --preset release >/dev/null
 cmake --build --preset release --target quire-server quire
 
 server=build/release/server/quire-server

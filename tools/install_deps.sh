@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and serving need, from the packages of Debian 12 or Ubuntu 24.04.
-# As root, or with sudo.
+# As root, or with sudo. Further packages can be named as arguments.
 set -euo pipefail
 
 packages=(
@@ -8,6 +8,7 @@ packages=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   libdnnl-dev libpcre2-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev
   libgtest-dev libgmock-dev libbenchmark-dev
+  "$@"
 )
 
 missing=()

@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tools/install_deps.sh
-cmake --preset release -DQUIRE_BUILD_TESTS=ON -DQUIRE_BUILD_BENCH=ON >/dev/null
+cmake --preset release >/dev/null
 cmake --build --preset release
 ctest --preset release -j "$(nproc)" "$@"

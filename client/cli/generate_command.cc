@@ -58,7 +58,7 @@ void AddOutputFlags(CLI::App& command, GenerateFlags& flags) {
 
 // Reads the stream to its end; the times as this side saw them.
 CallTimes PrintEvents(GenerateStream& stream, absl::Time start, GenerateOutput& output,
-                ResponseCollector& collector) {
+                      ResponseCollector& collector) {
   CallTimes times;
   for (const v1::GenerateEvent& event : stream) {
     if (times.first_token == absl::ZeroDuration() && event.delta().token_ids_size() > 0) {

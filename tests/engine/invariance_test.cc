@@ -116,9 +116,10 @@ TEST_P(Invariance, AmongSixtyThreeOthers) {
 TEST_P(Invariance, InChunksOfAnySizeAndOnAnyThreads) {
   const std::vector<Request> requests = Requests(8);
   const std::vector<testing::Outcome> solo = Solo(requests);
-  for (const EngineSetup& setup : {EngineSetup{.max_batch_tokens = 5, .max_num_sequences = 4},
-                             EngineSetup{.max_batch_tokens = 37, .max_num_sequences = 4, .threads = 1},
-                             EngineSetup{.max_batch_tokens = 64, .threads = 3}}) {
+  for (const EngineSetup& setup :
+       {EngineSetup{.max_batch_tokens = 5, .max_num_sequences = 4},
+        EngineSetup{.max_batch_tokens = 37, .max_num_sequences = 4, .threads = 1},
+        EngineSetup{.max_batch_tokens = 64, .threads = 3}}) {
     SCOPED_TRACE(setup.max_batch_tokens);
     const auto loaded = Load(setup);
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -146,7 +147,8 @@ TEST_P(Invariance, AfterPreemption) {
     SCOPED_TRACE(i);
     const testing::Outcome& outcome = calls[i]->AwaitEnd();
     ExpectSame(outcome, solo[i]);
-    for (const auto& sequence : outcome.sequences) preemptions += sequence.finish->usage.preemptions;
+    for (const auto& sequence : outcome.sequences)
+      preemptions += sequence.finish->usage.preemptions;
   }
   EXPECT_GE(preemptions, 3);
 }

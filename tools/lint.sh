@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The layers, the format and clang-tidy over our own C++.
+#   tools/lint.sh            all of it (needs a configured build/release)
+#   tools/lint.sh --format   the layers and the format alone
+#   tools/lint.sh --fix      writes the format
+# Formats differ between versions of clang-format: this one is in Debian 12 and in Ubuntu 24.04.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-all}
+version=14
+
+tools/install_deps.sh "clang-format-$version" "clang-tidy-$version"
+tools/check_layers.py
+
+mapfile -t sources < <(git ls-files '*.cc' '*.h' '*.cu')
+if [ "$mode" = --fix ]; then
+  "clang-format-$version" -i "${sources[@]}"
+  exit
+fi
+"clang-format-$version" --dry-run -Werror "${sources[@]}"
+echo "lint: the format holds"
+[ "$mode" = --format ] && exit
+
+cmake --preset release >/dev/null
+cmake --build --preset release --target quire_proto quire_health_proto >/dev/null
+mapfile -t units < <(python3 - <<'PY'
+import json, os
+root = os.getcwd()
+for entry in json.load(open("build/release/compile_commands.json")):
+    file = os.path.relpath(entry["file"], root)
+    if not file.startswith("build") and not file.endswith((".pb.cc", ".cu")):
+        print(file)
+PY
+)
+printf '%s\n' "${units[@]}" | sort -u |
+  xargs -P "$(nproc)" -n 1 "clang-tidy-$version" -p build/release --quiet 2> >(grep -v 'warnings generated\|^Suppressed\|^Use -header-filter' >&2)
+echo "lint: clang-tidy is clean"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds the tests with a sanitizer and runs those that it is for.
+#   tools/sanitize.sh address   AddressSanitizer and UndefinedBehaviorSanitizer: all but the sweeps
+#   tools/sanitize.sh thread    ThreadSanitizer: what has threads
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sanitizer=${1:?address or thread}
+
+case "$sanitizer" in
+  address)
+    preset=asan
+    targets=(all)
+    tests=(-LE slow)
+    ;;
+  thread)
+    preset=tsan
+    targets=(core_thread_pool_test engine_engine_test engine_invariance_test
+             tokenizer_thread_test server_e2e_test)
+    tests=(-R "^($(IFS='|'; echo "${targets[*]}"))")
+    # gRPC and Abseil as packaged are not instrumented.
+    export TSAN_OPTIONS="suppressions=$PWD/tests/testing/tsan_suppressions.txt"
+    ;;
+  *)
+    echo "sanitize: '$sanitizer' is neither address nor thread" >&2
+    exit 2
+    ;;
+esac
+
+tools/install_deps.sh
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset" --target "${targets[@]}"
+ctest --preset "$preset" -j "$(nproc)" "${tests[@]}"
