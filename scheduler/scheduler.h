@@ -9,7 +9,8 @@
 //   * every request ends in exactly one Finish per sequence;
 //   * the oldest unpaused sequence of the highest live priority always gets on: nobody takes its
 //     blocks, and whoever holds the blocks that it needs yields them;
-//   * a waiting request takes from lower priorities, and from paused ones, only;
+//   * a waiting request takes from lower priorities, from paused ones, and from those that wait
+//     below it (resumed and without a slot), only;
 //   * in every group free + cached + referenced = total, and references equal the tables' entries;
 //   * no plan exceeds max_batch_tokens rows or max_num_sequences sequences.
 //
@@ -146,13 +147,13 @@ class Scheduler {
   bool EnsureBlocks(Sequence& sequence, int64_t end, StepPlan& plan);
   Sequence* WorstHolder() const;
   Sequence* VictimFor(const Sequence& waiting, bool wants_slot) const;
-  bool CouldReclaim(const Sequence& waiting, const GroupCounts& needed) const;
+  bool CouldReclaim(const Sequence& waiting, const PrefixHit& hit, const GroupCounts& needed) const;
   void Preempt(Sequence& victim);
 
   // commit.cc
   void CommitEntry(const PlanEntry& entry, absl::Time now);
   void CommitSample(const PlanSample& sample, const SampledToken& sampled, absl::Time now);
-  void CommitPromptLogprobs(const StepPlan& plan, const StepResult& result);
+  void CommitPromptLogprobs(const StepPlan& plan, const StepResult& result, absl::Time now);
   void SendPromptLogprobs(LiveRequest& live);
   void AdvanceComputed(Sequence& sequence, int64_t end);
 
