@@ -258,15 +258,6 @@ FitReport Scheduler::Estimate(const Request& request) const {
   FitReport report;
   report.fits_ever = CheckFits(request).ok();
   if (request.prompt.empty()) return report;
-  LiveRequest live;
-  live.request = std::shared_ptr<const Request>(&request, [](const Request*) {});  // borrowed
-  Sequence sequence;
-  sequence.owner = &live;
-  sequence.pending_forks = request.num_sequences - 1;
-  sequence.kv = kv_->NewSequence(request.tenant, request.cache_salt, false);
-  const PrefixHit hit = MatchPrefix(sequence);
-  report.cached_tokens = int64_t{hit.blocks} * kv_->config().block_tokens;
-
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t longest = prompt + request.stopping.max_new_tokens.value_or(
                                        std::max<int64_t>(0, capacity_tokens_ - prompt));
@@ -278,9 +269,18 @@ FitReport Scheduler::Estimate(const Request& request) const {
     const int64_t each = (longest + block_tokens - 1) / block_tokens - first - shared;
     report.blocks[group] = shared + request.num_sequences * each;
   }
+  if (!report.fits_ever) return report;  // nor is a prompt hashed that is longer than any context
+
+  LiveRequest live;
+  live.request = std::shared_ptr<const Request>(&request, [](const Request*) {});  // borrowed
+  Sequence sequence;
+  sequence.owner = &live;
+  sequence.pending_forks = request.num_sequences - 1;
+  sequence.kv = kv_->NewSequence(request.tenant, request.cache_salt, false);
+  const PrefixHit hit = MatchPrefix(sequence);
+  report.cached_tokens = int64_t{hit.blocks} * block_tokens;
   const Sequence* next = waiting_.Next();
-  report.fits_now = report.fits_ever &&
-                    used_slots_ + request.num_sequences <= config_.max_num_sequences &&
+  report.fits_now = used_slots_ + request.num_sequences <= config_.max_num_sequences &&
                     RoomFor(AdmissionNeed(sequence, hit)) == Room::kYes &&
                     (next == nullptr || next->request().priority < request.priority);
   return report;

@@ -50,8 +50,8 @@ struct SchedulerConfig {
 
 // What EstimateCost tells of a request that is not run.
 struct FitReport {
-  std::vector<int64_t> blocks;  // pages per KV group at its longest, all sequences together
   bool fits_ever = false;
+  std::vector<int64_t> blocks;  // pages per KV group at its longest, all sequences together
   bool fits_now = false;      // the next plan would admit it
   int64_t cached_tokens = 0;  // of its prompt
 };
