@@ -103,34 +103,33 @@ Sequence* Scheduler::VictimFor(const Sequence& waiting, bool wants_slot) const {
 bool Scheduler::CouldReclaim(const Sequence& waiting, const PrefixHit& hit,
                              const GroupCounts& needed) const {
   int slots = config_.max_num_sequences - used_slots_;
-  std::vector<Sequence*> victims;
+  victims_.clear();
   const auto consider = [&](absl::Span<Sequence* const> sequences) {
     for (Sequence* candidate : sequences) {
-      if (MayTakeFrom(waiting, *candidate)) victims.push_back(candidate);
+      if (MayTakeFrom(waiting, *candidate)) victims_.push_back(candidate);
     }
   };
   consider(running_);
-  for (const Sequence* victim : victims) slots += victim->slots();
+  for (const Sequence* victim : victims_) slots += victim->slots();
   if (slots < waiting.slots()) return false;
   consider(paused_);
   consider(waiting_.sequences());
 
   const GroupCounts releasing = kv_->Releasing();
-  std::vector<int32_t> dropped;  // references that the victims hold, per block
   for (int group = 0; group < kv_->num_groups(); ++group) {
     const BlockPool& pool = kv_->pool(group);
-    dropped.assign(pool.num_blocks(), 0);
-    if (!hit.held.empty()) {  // what the victims drop of it, it takes up itself
-      for (BlockId block : hit.held[group]) dropped[block.value()] = INT32_MIN / 2;
+    dropped_.assign(pool.num_blocks(), 0);  // references that the victims hold, per block
+    if (!hit.held.empty()) {                // what the victims drop of it, it takes up itself
+      for (BlockId block : hit.held[group]) dropped_[block.value()] = INT32_MIN / 2;
     }
     // As the last holder of its tail it needs no copy of it, which is a block gained too.
     const BlockTable& own = waiting.kv.tables[group];
     const auto tail = static_cast<int32_t>(waiting.planned_end / kv_->config().block_tokens);
-    if (!own.blocks.empty() && tail < own.end_block()) dropped[own.At(tail).value()] = 1;
+    if (!own.blocks.empty() && tail < own.end_block()) dropped_[own.At(tail).value()] = 1;
     int32_t reclaimed = 0;
-    for (const Sequence* victim : victims) {
+    for (const Sequence* victim : victims_) {
       for (BlockId block : victim->kv.tables[group].blocks) {
-        reclaimed += ++dropped[block.value()] == pool.references(block) ? 1 : 0;
+        reclaimed += ++dropped_[block.value()] == pool.references(block) ? 1 : 0;
       }
     }
     const int32_t available = pool.num_available() - promised_[group];

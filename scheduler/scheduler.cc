@@ -252,7 +252,11 @@ void Scheduler::Expire(absl::Time now) {
 
 absl::Time Scheduler::NextExpiry() const { return next_expiry_; }
 
-std::vector<TokenEvent> Scheduler::TakeEvents() { return std::exchange(events_, {}); }
+// The two vectors take turns, so that both keep their room.
+void Scheduler::TakeEvents(std::vector<TokenEvent>& events) {
+  events.clear();
+  events.swap(events_);
+}
 
 FitReport Scheduler::Estimate(const Request& request) const {
   FitReport report;

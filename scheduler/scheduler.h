@@ -52,8 +52,8 @@ struct SchedulerConfig {
 struct FitReport {
   bool fits_ever = false;
   std::vector<int64_t> blocks;  // pages per KV group at its longest, all sequences together
-  bool fits_now = false;      // the next plan would admit it
-  int64_t cached_tokens = 0;  // of its prompt
+  bool fits_now = false;        // the next plan would admit it
+  int64_t cached_tokens = 0;    // of its prompt
 };
 
 struct SchedulerStats {
@@ -100,8 +100,8 @@ class Scheduler {
   StepPlan Plan(absl::Time now);
   void Commit(StepPlan plan, const StepResult& result, absl::Time now);
 
-  // What happened since the last call, in order.
-  std::vector<TokenEvent> TakeEvents();
+  // Makes `events` what happened since the last call, in order.
+  void TakeEvents(std::vector<TokenEvent>& events);
 
   bool HasLiveRequests() const { return !requests_.empty(); }
   // When the next deadline, time limit or stall limit strikes.
@@ -172,9 +172,11 @@ class Scheduler {
 
   PlanId next_plan_{0};
   int outstanding_plans_ = 0;
-  int64_t chunk_budget_ = 0;           // rows left for prefill in the plan being made
-  GroupCounts promised_;               // blocks that sequences planned so far still wait for
-  std::vector<Sequence*> plan_order_;  // scratch of Plan
+  int64_t chunk_budget_ = 0;                // rows left for prefill in the plan being made
+  GroupCounts promised_;                    // blocks that sequences planned so far still wait for
+  std::vector<Sequence*> plan_order_;       // scratch of Plan
+  mutable std::vector<Sequence*> victims_;  // scratch of CouldReclaim, as is dropped_
+  mutable std::vector<int32_t> dropped_;
   std::vector<StepPlan> spare_plans_;  // their vectors keep their capacity
   std::vector<TokenEvent> events_;
   absl::Time next_expiry_ = absl::InfiniteFuture();  // no expiry is earlier

@@ -311,7 +311,9 @@ class Simulation {
   }
 
   void ReadEvents() {
-    for (TokenEvent& event : scheduler_->TakeEvents()) {
+    std::vector<TokenEvent> events;
+    scheduler_->TakeEvents(events);
+    for (TokenEvent& event : events) {
       quiet_steps_ = 0;
       const auto found = clients_.find(event.request.value());
       ASSERT_NE(found, clients_.end()) << "an event after the last one";

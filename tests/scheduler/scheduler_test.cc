@@ -56,7 +56,9 @@ class SchedulerTest : public testing::Test {
     Collect();
   }
   void Collect() {
-    for (TokenEvent& event : scheduler_->TakeEvents()) {
+    std::vector<TokenEvent> events;
+    scheduler_->TakeEvents(events);
+    for (TokenEvent& event : events) {
       Seen& seen = seen_[{event.request.value(), event.sequence_index}];
       if (event.token) seen.tokens.push_back(event.token->token);
       if (event.finish) {
@@ -199,7 +201,9 @@ TEST_F(SchedulerTest, ACancelledRequestsBlocksAreFreeAtOnceOnADepthOfOne) {
   Collect();
   EXPECT_EQ(Of(key).finish->reason, FinishReason::kCancelled);
   scheduler_->Cancel(key, now_);  // again: nothing
-  EXPECT_TRUE(scheduler_->TakeEvents().empty());
+  std::vector<TokenEvent> events;
+  scheduler_->TakeEvents(events);
+  EXPECT_TRUE(events.empty());
 }
 
 TEST_F(SchedulerTest, ACancelledRequestsBlocksOutliveThePlanThatNamesThem) {
