@@ -7,6 +7,7 @@
 #include "core/cpu/thread_pool.h"
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/cpu_sampler.h"
 #include "tests/testing/allocations.h"
 #include "tests/testing/isas.h"
 #include "tests/testing/linears.h"
@@ -69,6 +70,50 @@ TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
   ops->AddRmsNorm(x.view(), wide.view(), weight, 1e-6F, out.view());
   ops->SiluMul(gate_up.view(), out.view());
   ops->GatherRows(x.view(), {ids.data(), 200}, wide.view());
+  EXPECT_EQ(Allocations() - before, 0);
+}
+
+// Every way through the sampler. A caller that hands the same results again, as here, keeps the
+// room of `top`.
+TEST_P(CpuAllocationTest, DrawsAllocateNothingAfterTheFirst) {
+  const int64_t vocab = 5000;
+  HostMatrix logits(DType::kFloat32, 4, vocab);
+  logits.FillNormal(1);
+  std::vector<SamplingParams> params(6);
+  params[0].temperature = 0;
+  params[1].temperature = 0.7F;
+  params[2].top_k = 40;
+  params[3].top_k = 500;
+  params[3].top_p = 0.9F;
+  params[4].min_p = 0.01F;
+  params[4].top_p = 0.5F;
+  params[5].repetition_penalty = 1.1F;
+  params[5].presence_penalty = 0.5F;
+  params[5].frequency_penalty = 0.5F;
+  params[5].logit_bias = {{3, 1.0F}};
+  const std::vector<TokenId> text = {1, 2, 3, 4, 1};
+  std::vector<SampleRow> rows;
+  for (size_t i = 0; i < params.size(); ++i) {
+    rows.push_back({.logits_row = static_cast<int64_t>(i) % 4,
+                    .params = &params[i],
+                    .prompt = text,
+                    .output = text,
+                    .top_logprobs = 20});
+  }
+  const std::vector<TokenId> targets = {0, 1, 2, 3};
+  std::vector<SampledToken> drawn(rows.size());
+  std::vector<TokenLogprobs> scored(4);
+  const auto sampler = MakeCpuSampler(pool_, GetParam(), vocab);
+  const auto step = [&] {
+    sampler->Sample(logits.view(), rows, absl::MakeSpan(drawn));
+    sampler->Score(logits.view(), targets, 20, absl::MakeSpan(scored));
+  };
+  step();
+  const int64_t before = Allocations();
+  for (int i = 0; i < 3; ++i) {
+    for (SampleRow& row : rows) ++row.output_position;
+    step();
+  }
   EXPECT_EQ(Allocations() - before, 0);
 }
 
