@@ -16,6 +16,7 @@
 #include "bench/ops/ceilings.h"
 #include "bench/ops/setup.h"
 #include "benchmark/benchmark.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 
 namespace quire::bench {
@@ -30,7 +31,7 @@ class Batch {
         int64_t kv_tokens, int64_t copies)
       : shape_(shape), tokens_(entries * query_tokens) {
     layout_ = {shape.num_kv_heads, shape.head_dim, kBlockTokens, cache};
-    const int64_t pages = (kv_tokens + kBlockTokens - 1) / kBlockTokens;
+    const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
     const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
     auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
     QUIRE_CHECK(pool.ok()) << pool.status();

@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "ops/cpu/kernels/sample_kernels.h"
 #include "ops/cpu/logit_edits.h"
@@ -98,7 +99,7 @@ class RowDraw {
   // A few more than the first k: the k-th greatest maximum of the blocks bounds them from below,
   // because each of k blocks has an element at least as great.
   absl::Span<Candidate> GatherTop(int64_t k) {
-    const int64_t blocks = (size() + kMaxBlock - 1) / kMaxBlock;
+    const int64_t blocks = CeilDiv(size(), kMaxBlock);
     if (k >= blocks) return GatherAtLeast(kMinusInfinity);
     kernels_.block_max(y_.data(), size(), scratch_.block_max.data());
     const auto kth = scratch_.block_max.begin() + (k - 1);
@@ -177,7 +178,7 @@ class RowDraw {
   }
 
   TokenId DrawKept(uint64_t random_bits) {
-    const int64_t blocks = (size() + kSumBlock - 1) / kSumBlock;
+    const int64_t blocks = CeilDiv(size(), kSumBlock);
     uint64_t total = 0;
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t begin = block * kSumBlock;
@@ -217,10 +218,10 @@ class CpuSampler : public Sampler {
     for (Scratch& scratch : scratch_) {
       scratch.y.resize(vocab_size);
       scratch.counts.resize(vocab_size);
-      scratch.block_max.resize((vocab_size + kMaxBlock - 1) / kMaxBlock);
+      scratch.block_max.resize(CeilDiv(vocab_size, kMaxBlock));
       scratch.indices.resize(vocab_size);
       scratch.candidates.reserve(vocab_size);
-      scratch.block_weights.resize((vocab_size + kSumBlock - 1) / kSumBlock);
+      scratch.block_weights.resize(CeilDiv(vocab_size, kSumBlock));
     }
   }
 

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ops/cpu/cpu_sampler.h"
+#include "ops/cpu/gemm.h"
 #include "tests/testing/allocations.h"
 #include "tests/testing/isas.h"
 #include "tests/testing/linears.h"
@@ -33,7 +34,7 @@ class CpuAllocationTest : public ::testing::TestWithParam<CpuIsa> {
 TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
   CpuOpsOptions options;
   options.max_rows = 300;
-  options.use_onednn = false;  // its execute allocates and frees small objects; see dnnl_product.h
+  options.use_onednn = false;  // see the next test
   const auto ops = MakeCpuOps(pool_, memory_, GetParam(), options);
   for (DType act : {DType::kBFloat16, DType::kFloat32}) {
     const LinearSource source(128, act, {{600, act, true}});
@@ -47,6 +48,39 @@ TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
     }
     EXPECT_EQ(Allocations() - before, 0);
   }
+}
+
+// As a server runs: what is allocated is what oneDNN itself allocates in each of its products.
+TEST(CpuOneDnnAllocationTest, OnlyOneDnnAllocates) {
+  if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer owns malloc";
+  if (DetectCpu().widest != CpuIsa::kAvx512Bf16) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  const int64_t k = 512;
+  const int64_t out = 640;  // 10 panels: for two threads so few that each is a product of its own
+  const auto product = DnnlProduct::Make(DType::kBFloat16, k, 256, 1, 1);
+  if (product == nullptr) GTEST_SKIP() << "this oneDNN has no product that qualifies";
+  ThreadPool pool(2);
+  HostMemory memory(pool);
+  const LinearSource source(k, DType::kBFloat16, {{out, DType::kBFloat16, true}});
+  HostMatrix x(DType::kBFloat16, 300, k);
+  x.FillNormal(1);
+  HostMatrix y(DType::kBFloat16, 300, out);
+  HostMatrix sums(DType::kFloat32, 256, 64);
+  const auto linear =
+      PackedLinear::Pack(source.spec(), OpsKernelsFor(CpuIsa::kAvx512Bf16), pool, memory).value();
+  Gemm gemm(CpuIsa::kAvx512Bf16, pool, memory, 300, /*use_onednn=*/true);
+  ASSERT_TRUE(gemm.Prepare(*linear).ok());
+  ASSERT_TRUE(gemm.UsesOneDnn(*linear));
+  const auto allocated = [&](auto run) {
+    for (int i = 0; i < 20; ++i) run();  // on each thread
+    const int64_t before = Allocations();
+    run();
+    return Allocations() - before;
+  };
+  const int64_t of_a_product = allocated([&] {
+    product->Run(0, x.view().data, linear->panel(0), static_cast<float*>(sums.view().data));
+  });
+  const int64_t of_all = allocated([&] { gemm.Run(*linear, x.view(), y.view()); });
+  EXPECT_EQ(of_all, 10 * of_a_product);
 }
 
 TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
