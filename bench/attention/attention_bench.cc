@@ -36,7 +36,7 @@ class Batch {
     auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
     QUIRE_CHECK(pool.ok()) << pool.status();
     pool_ = *std::move(pool);
-    FillPool();
+    FillRandom(pool_.data(), cache, static_cast<int64_t>(pool_.bytes() / DTypeBytes(cache)));
     std::vector<int32_t> order(copies * entries * pages);
     std::iota(order.begin(), order.end(), 0);
     std::mt19937 random(1);
@@ -89,20 +89,6 @@ class Batch {
   template <typename T>
   static DeviceArray<const T> Array(const std::vector<T>& values) {
     return {values.data(), static_cast<int64_t>(values.size())};
-  }
-
-  void FillPool() {
-    uint32_t state = 1;
-    const auto count = static_cast<int64_t>(pool_.bytes() / DTypeBytes(layout_.dtype));
-    for (int64_t i = 0; i < count; ++i) {
-      state = state * 1664525U + 1013904223U;
-      const float x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31F;
-      if (layout_.dtype == DType::kBFloat16) {
-        static_cast<bf16*>(pool_.data())[i] = ToBf16(x);
-      } else {
-        static_cast<float*>(pool_.data())[i] = x;
-      }
-    }
   }
 
   GqaShape shape_;
