@@ -38,7 +38,7 @@ struct GqaShape {
 struct AttentionBatch {
   DeviceArray<const int32_t> query_start;  // [S + 1], first 0, last T
   DeviceArray<const int32_t> kv_len;       // [S], position of the entry's last row + 1
-  DeviceArray<const int32_t> positions;    // [T]
+  DeviceArray<const int32_t> positions;    // [T], in [0, max_positions) of the rotation tables
   DeviceArray<const int64_t> slots;        // [T], SlotId of each row: where its key and value go
   // Pages of entry e, in order of position: blocks[table_start[e] .. table_start[e + 1]). The first
   // of them holds positions from first_block[e] * B on: pages before it have left the window.

@@ -1,5 +1,7 @@
 #include "attention/attention_checks.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace quire {
@@ -25,6 +27,24 @@ void CheckQkv(const DeviceMatrix& qkv, const GqaShape& shape) {
   if (qkv.rows > 1) QUIRE_CHECK_GE(qkv.row_stride, qkv.cols);
 }
 
+// A wrong position reads behind the rotation tables, a wrong slot writes outside the cache. The
+// extremes are found first: such loops vectorise, a CHECK per row would not.
+void CheckRows(const NormRopeWriteParams& params, const AttentionBatch& batch) {
+  int32_t first_position = 0;
+  int32_t last_position = -1;
+  int64_t first_slot = 0;
+  for (int64_t row = 0; row < batch.positions.size; ++row) {
+    first_position = std::min(first_position, batch.positions.data[row]);
+    last_position = std::max(last_position, batch.positions.data[row]);
+  }
+  for (int64_t row = 0; row < batch.slots.size; ++row) {
+    first_slot = std::min(first_slot, batch.slots.data[row]);
+  }
+  QUIRE_CHECK_GE(first_position, 0);
+  QUIRE_CHECK_GE(first_slot, 0);
+  if (params.rope.rotary_dim > 0) QUIRE_CHECK_LT(last_position, params.rope.max_positions);
+}
+
 }  // namespace
 
 void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
@@ -34,6 +54,7 @@ void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch&
   QUIRE_CHECK_EQ(batch.slots.size, params.qkv.rows);
   QUIRE_CHECK_EQ(params.rope.rotary_dim % 2, 0);
   QUIRE_CHECK_LE(params.rope.rotary_dim, params.shape.head_dim);
+  CheckRows(params, batch);
 }
 
 void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {

@@ -33,13 +33,15 @@ struct TokenLogprob {
   float logprob = 0.0F;  // natural log, of log_softmax of the raw logits
 };
 
-// The chosen (or given) token and the likeliest ones.
+// The chosen (or given) token and the likeliest ones. chosen.token is kNoToken and `top` empty
+// where there is nothing to tell: the row's greatest logit is no finite number.
 struct TokenLogprobs {
   TokenLogprob chosen;
   std::vector<TokenLogprob> top;  // descending, ties by lowest id
 };
 
-// What the sampler made of one row.
+// What the sampler made of one row. `token` is kNoToken where the row gives nothing to choose: its
+// greatest logit is no finite number.
 struct SampledToken {
   TokenId token = 0;
   TokenLogprobs logprobs;  // filled where asked

@@ -4,11 +4,10 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "core/ceil_div.h"
 
 namespace quire {
 namespace {
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Pools with which sequences of `tokens` tokens in all fit.
 std::vector<KvGroupStorage> PoolsFor(const KvGroups& kv_groups, const SchedulerConfig& scheduler,

@@ -37,18 +37,22 @@ class Sampler {
   //   y = y > 0 ? y / repetition_penalty : y * repetition_penalty    for ids in prompt or output
   //   y = y - frequency_penalty * count - presence_penalty           for ids in output
   //   temperature 0: the greatest y, the lowest id on a tie; else
-  //   w = ExpWeight(y, max y, temperature), an integer
+  //   w = ExpWeight(y, max y, TemperatureScale(temperature)), an integer; a tiny temperature leaves
+  //     weight to the greatest y alone: greedy, but for ties, which are drawn evenly
   //   top_k: the first k by (y descending, id ascending)
   //   top_p: of those, the shortest run in that order whose weights reach top_p of their sum
   //   min_p: of those, the ones with w >= min_p * 2^40
   //   the id at which the running sum of w, by ascending id, passes a random share of the total.
-  // NaN counts as -infinity. results has the size of rows; log-probabilities are log_softmax of
-  // the raw logits.
+  // NaN counts as -infinity. Where the greatest y is no finite number, the token is kNoToken; so it
+  // is where log-probabilities are asked for and the greatest raw logit is none. results has the
+  // size of rows; log-probabilities are log_softmax of the raw logits, and no NaN is among the top.
+  // After warm-up nothing is allocated if `results` comes back as it was.
   virtual void Sample(const DeviceMatrix& logits, absl::Span<const SampleRow> rows,
                       absl::Span<SampledToken> results) = 0;
 
   // Scores given tokens: results[i] is about targets[i] under logits row i, with the `top`
-  // likeliest tokens beside it. targets and results have R elements.
+  // likeliest tokens beside it; where a row's greatest logit is no finite number, chosen.token is
+  // kNoToken. targets and results have R elements.
   virtual void Score(const DeviceMatrix& logits, absl::Span<const TokenId> targets, int32_t top,
                      absl::Span<TokenLogprobs> results) = 0;
 };

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace quire {
 
@@ -33,15 +34,20 @@ inline uint64_t Exp2Weight(float t) {
   return (significand << 17) >> static_cast<int>(-n);
 }
 
-// The scale of a temperature: t = (y - max) * TemperatureScale(T).
-inline float TemperatureScale(float temperature) { return kLog2E / temperature; }
+// The scale of a temperature: t = (y - max) * TemperatureScale(T). It stays finite, so that t of
+// the greatest y is 0 and no NaN: a T below 4.3e-39 acts as 4.3e-39, where a token 2e-37 below the
+// greatest has no weight any more.
+inline float TemperatureScale(float temperature) {
+  return std::min(kLog2E / temperature, std::numeric_limits<float>::max());
+}
 
 // floor(2^40 * exp((y - max) / T)), scale = TemperatureScale(T).
 inline uint64_t ExpWeight(float y, float max, float scale) { return Exp2Weight((y - max) * scale); }
 
-// The least weight that min_p keeps.
+// The least weight that min_p keeps: the first integer >= min_p * 2^40, a product that is exact.
 inline uint64_t MinWeight(float min_p) {
-  return static_cast<uint64_t>(static_cast<double>(min_p) * static_cast<double>(kUnitWeight));
+  return static_cast<uint64_t>(
+      std::ceil(static_cast<double>(min_p) * static_cast<double>(kUnitWeight)));
 }
 
 // The least sum of weights that reaches top_p of `total`; at least 1 where total is.

@@ -59,7 +59,8 @@ absl::Status AddedTokens::Add(const JsonNode& node, const Vocabulary& model,
                                            Quoted(model.Text(expected)), " in model.vocab"));
   }
   token.id = expected;
-  NormalizedText decoded = {token.content, false};
+  CpuLimit cpu_limit = CpuLimit::ForText(token.content.size());
+  NormalizedText decoded = {token.content, false, &cpu_limit};
   if (token.normalized && normalizer != nullptr) {
     QUIRE_RETURN_IF_ERROR(normalizer->Normalize(&decoded));
   }

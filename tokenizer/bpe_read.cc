@@ -90,8 +90,7 @@ absl::Status Bpe::ReadVocabulary(const JsonNode& vocabulary) {
           .Unexpected(absl::StrCat("an id from 0 to ", kMaxTokenId));
     }
     if (!vocabulary_.Add(text, static_cast<TokenId>(id))) {
-      return vocabulary.Element(text, token.value)
-          .Unexpected("a token and an id that do not occur twice");
+      return vocabulary.Element(text, token.value).Unexpected("a token that does not occur twice");
     }
     longest_text_ = std::max(longest_text_, text.size());
     if (!text.empty() && Utf8Bytes(text[0]) == text.size() && text.size() < 4) {

@@ -56,14 +56,14 @@ class ByteLevelStep : public DecodeStep {
   std::string text_;
 };
 
-// Joins runs of tokens "<0x00>" to "<0xFF>". A run that is not valid UTF-8 becomes one U+FFFD per
-// byte, all of it: so a run is held back to its end.
+// Joins runs of tokens "<0x00>" to "<0xFF>".
 class ByteFallbackStep : public DecodeStep {
  public:
+  explicit ByteFallbackStep(ByteRuns byte_runs) : byte_runs_(byte_runs) {}
   void Push(absl::string_view token) override {
-    const std::optional<char> byte = ByteOf(token);
-    if (byte.has_value()) {
+    if (const std::optional<char> byte = ByteOf(token)) {
       run_.push_back(*byte);
+      if (byte_runs_ == ByteRuns::kStreaming) PushFinished();
       return;
     }
     Flush();
@@ -90,17 +90,37 @@ class ByteFallbackStep : public DecodeStep {
     return static_cast<char>(digit(3) * 16 + digit(4));
   }
 
+  // Hands on what no later byte can change.
+  void PushFinished() {
+    while (!run_.empty()) {
+      const Utf8Sequence next = NextUtf8(run_);
+      if (next.kind == Utf8Kind::kUnfinished) return;
+      if (next.kind == Utf8Kind::kValid) {
+        next_->Push(absl::string_view(run_).substr(0, next.bytes));
+      } else {
+        PushReplacements(next.bytes);
+      }
+      run_.erase(0, next.bytes);
+    }
+  }
+
+  // The end of the run.
   void Flush() {
     if (run_.empty()) return;
     if (simdjson::validate_utf8(run_)) {
       next_->Push(run_);
     } else {
-      for (size_t i = 0; i < run_.size(); ++i) next_->Push(kReplacementCharacter);
+      PushReplacements(run_.size());
     }
     run_.clear();
   }
 
-  std::string run_;
+  void PushReplacements(size_t count) {
+    for (size_t i = 0; i < count; ++i) next_->Push(kReplacementCharacter);
+  }
+
+  ByteRuns byte_runs_;
+  std::string run_;  // what was not handed on yet
 };
 
 // Puts `content` for each `pattern`.
@@ -211,16 +231,17 @@ DecodeStream::DecodeStream(std::vector<std::unique_ptr<DecodeStep>> steps)
 
 std::string DecodeStream::Take() { return std::exchange(*text_, std::string()); }
 
-DecodeStream TokenDecoder::NewStream() const {
+DecodeStream TokenDecoder::NewStream(ByteRuns byte_runs) const {
+  if (edits_byte_runs_) byte_runs = ByteRuns::kWhole;
   std::vector<std::unique_ptr<DecodeStep>> steps;
-  for (const auto& make_step : make_steps_) steps.push_back(make_step());
+  for (const auto& make_step : make_steps_) steps.push_back(make_step(byte_runs));
   return DecodeStream(std::move(steps));
 }
 
 absl::StatusOr<TokenDecoder> TokenDecoder::Read(const std::optional<JsonNode>& node) {
   TokenDecoder decoder;
   if (!node.has_value()) {
-    decoder.make_steps_.emplace_back([] { return std::make_unique<JoinWithSpaces>(); });
+    decoder.make_steps_.emplace_back([](ByteRuns) { return std::make_unique<JoinWithSpaces>(); });
     return decoder;
   }
   QUIRE_RETURN_IF_ERROR(decoder.Add(*node));
@@ -239,17 +260,20 @@ absl::Status TokenDecoder::Add(const JsonNode& node) {
     fused_ = true;
     return absl::OkStatus();
   }
+  if (type == "ByteFallback" && !fused_) {
+    has_byte_runs_ = true;
+    make_steps_.emplace_back(
+        [](ByteRuns byte_runs) { return std::make_unique<ByteFallbackStep>(byte_runs); });
+    return absl::OkStatus();
+  }
+  edits_byte_runs_ = edits_byte_runs_ || (has_byte_runs_ && !fused_);
   if (type == "Strip") return AddStrip(node);
   if (fused_) return node.UnexpectedType("Fuse or Strip, as the tokens are one string by now");
   if (type == "Replace") return AddReplace(node);
   if (type == "Metaspace") return AddMetaspace(node);
   if (type == "ByteLevel") {
     fused_ = true;
-    make_steps_.emplace_back([] { return std::make_unique<ByteLevelStep>(); });
-    return absl::OkStatus();
-  }
-  if (type == "ByteFallback") {
-    make_steps_.emplace_back([] { return std::make_unique<ByteFallbackStep>(); });
+    make_steps_.emplace_back([](ByteRuns) { return std::make_unique<ByteLevelStep>(); });
     return absl::OkStatus();
   }
   return node.UnexpectedType(
@@ -264,14 +288,15 @@ absl::Status TokenDecoder::AddReplace(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const JsonNode content_node, node.Member("content"));
   QUIRE_ASSIGN_OR_RETURN(const std::string content, content_node.String());
   if (pattern.empty()) return literal.Unexpected("a string that is not empty");
-  make_steps_.emplace_back(
-      [replacer = Replacer(pattern, content)] { return std::make_unique<ReplaceStep>(replacer); });
+  make_steps_.emplace_back([replacer = Replacer(pattern, content)](ByteRuns) {
+    return std::make_unique<ReplaceStep>(replacer);
+  });
   return absl::OkStatus();
 }
 
 absl::Status TokenDecoder::AddMetaspace(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const Metaspace options, ReadMetaspace(node));
-  make_steps_.emplace_back([options] {
+  make_steps_.emplace_back([options](ByteRuns) {
     return std::make_unique<MetaspaceStep>(options.mark,
                                            options.prepend != Metaspace::Prepend::kNever);
   });
@@ -289,9 +314,9 @@ absl::Status TokenDecoder::AddStrip(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const JsonNode stop, node.Member("stop"));
   QUIRE_ASSIGN_OR_RETURN(rule.stop, stop.Integer(0, kMost));
   if (fused_) {
-    make_steps_.emplace_back([rule] { return std::make_unique<StripWholeStep>(rule); });
+    make_steps_.emplace_back([rule](ByteRuns) { return std::make_unique<StripWholeStep>(rule); });
   } else {
-    make_steps_.emplace_back([rule] { return std::make_unique<StripEachStep>(rule); });
+    make_steps_.emplace_back([rule](ByteRuns) { return std::make_unique<StripEachStep>(rule); });
   }
   return absl::OkStatus();
 }

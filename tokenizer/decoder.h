@@ -31,6 +31,12 @@ class DecodeStep {
   DecodeStep* next_ = nullptr;  // borrowed
 };
 
+// How a run of byte tokens ("<0xE2>") that is not valid UTF-8 is decoded.
+enum class ByteRuns {
+  kWhole,      // as the package does: each byte of the run, the valid characters' too, is a U+FFFD
+  kStreaming,  // each byte that is no part of a character: at most 3 bytes wait for others
+};
+
 // One stream of tokens on its way to text. Not thread-safe.
 class DecodeStream {
  public:
@@ -53,7 +59,7 @@ class TokenDecoder {
  public:
   // Of the file's "decoder"; nullopt, no decoder, joins the tokens with spaces.
   static absl::StatusOr<TokenDecoder> Read(const std::optional<JsonNode>& node);
-  DecodeStream NewStream() const;
+  DecodeStream NewStream(ByteRuns byte_runs) const;
 
  private:
   absl::Status Add(const JsonNode& node);
@@ -61,8 +67,10 @@ class TokenDecoder {
   absl::Status AddStrip(const JsonNode& node);
   absl::Status AddMetaspace(const JsonNode& node);
 
-  std::vector<std::function<std::unique_ptr<DecodeStep>()>> make_steps_;
+  std::vector<std::function<std::unique_ptr<DecodeStep>(ByteRuns)>> make_steps_;
   bool fused_ = false;  // while reading: whether all tokens are one string by now
+  bool has_byte_runs_ = false;
+  bool edits_byte_runs_ = false;  // a step behind ByteFallback takes a run for one token
 };
 
 }  // namespace quire

@@ -7,7 +7,8 @@ namespace quire {
 IncrementalDetokenizer::IncrementalDetokenizer(const Tokenizer* tokenizer, bool skip_special_tokens)
     : tokenizer_(tokenizer),
       skip_special_tokens_(skip_special_tokens),
-      stream_(std::make_unique<DecodeStream>(tokenizer->NewDecodeStream())) {}
+      stream_(
+          std::make_unique<DecodeStream>(tokenizer->decoder_->NewStream(ByteRuns::kStreaming))) {}
 
 IncrementalDetokenizer::~IncrementalDetokenizer() = default;
 IncrementalDetokenizer::IncrementalDetokenizer(IncrementalDetokenizer&&) noexcept = default;
@@ -15,7 +16,8 @@ IncrementalDetokenizer& IncrementalDetokenizer::operator=(IncrementalDetokenizer
     default;
 
 std::string IncrementalDetokenizer::Append(TokenId id) {
-  tokenizer_->PushToken(id, skip_special_tokens_, stream_.get());
+  if (skip_special_tokens_ && tokenizer_->IsSpecial(id)) return {};
+  tokenizer_->PushToken(id, stream_.get());
   return stream_->Take();
 }
 

@@ -10,9 +10,13 @@
 
 namespace quire {
 
-// One per sequence; not thread-safe. Whatever it returns, joined, is Tokenizer::Decode of all the
-// ids: it runs the same steps. Each piece is valid UTF-8: a character that is not finished is held
-// back, and so is a run of byte tokens ("<0xE2>"), which only its end tells to be text or U+FFFD.
+// One per sequence; not thread-safe. Each piece that it returns is valid UTF-8: the bytes of an
+// unfinished character, at most 3, are held back. All pieces, joined, are Tokenizer::Decode of all
+// the ids, whose steps it runs, but for two things that Decode does as the package does:
+// - A run of byte tokens ("<0xE2>") that is not valid UTF-8 keeps its valid characters here, and
+// only
+//   the other bytes become U+FFFD each. Decode makes U+FFFD of them all, which takes the whole run.
+// - What is skipped as special goes by Tokenizer::IsSpecial.
 class IncrementalDetokenizer {
  public:
   // Borrows the tokenizer.

@@ -48,7 +48,7 @@ class ReplaceNormalizer : public Normalizer {
     const absl::string_view old = text->text;
     if (old.empty()) return absl::OkStatus();
     std::vector<Segment> segments;
-    QUIRE_RETURN_IF_ERROR(pattern_->FindSegments(old, &segments));
+    QUIRE_RETURN_IF_ERROR(pattern_->FindSegments(old, text->cpu_limit, &segments));
     std::string replaced;
     replaced.reserve(old.size());
     for (const Segment& segment : segments) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tokenizer/cpu_limit.h"
 #include "tokenizer/json.h"
 
 namespace quire {
@@ -18,6 +19,7 @@ struct NormalizedText {
   // Whether `text` begins with what became of the first character of the whole input (Metaspace's
   // prepend_scheme "first" asks).
   bool at_start;
+  CpuLimit* cpu_limit;  // of the whole Encode; borrowed
 };
 
 // Immutable and thread-safe.

@@ -33,7 +33,8 @@ class LiteralPattern : public Pattern {
  public:
   explicit LiteralPattern(absl::string_view literal) : literal_(literal) {}
 
-  absl::Status FindSegments(absl::string_view text, std::vector<Segment>* segments) const override {
+  absl::Status FindSegments(absl::string_view text, CpuLimit* /*cpu_limit*/,
+                            std::vector<Segment>* segments) const override {
     SegmentList list(segments);
     for (size_t pos = text.find(literal_); pos != absl::string_view::npos;
          pos = text.find(literal_, pos + literal_.size())) {
@@ -51,10 +52,11 @@ class RegexPattern : public Pattern {
  public:
   explicit RegexPattern(std::unique_ptr<const Regex> regex) : regex_(std::move(regex)) {}
 
-  absl::Status FindSegments(absl::string_view text, std::vector<Segment>* segments) const override {
+  absl::Status FindSegments(absl::string_view text, CpuLimit* cpu_limit,
+                            std::vector<Segment>* segments) const override {
     SegmentList list(segments);
-    QUIRE_RETURN_IF_ERROR(
-        regex_->FindAll(text, [&](size_t begin, size_t end) { list.AddMatch(begin, end); }));
+    QUIRE_RETURN_IF_ERROR(regex_->FindAll(
+        text, cpu_limit, [&](size_t begin, size_t end) { list.AddMatch(begin, end); }));
     list.FillTo(text.size());
     return absl::OkStatus();
   }
@@ -67,7 +69,8 @@ class CharacterPattern : public Pattern {
  public:
   explicit CharacterPattern(bool (*in_class)(char32_t)) : in_class_(in_class) {}
 
-  absl::Status FindSegments(absl::string_view text, std::vector<Segment>* segments) const override {
+  absl::Status FindSegments(absl::string_view text, CpuLimit* /*cpu_limit*/,
+                            std::vector<Segment>* segments) const override {
     SegmentList list(segments);
     for (size_t pos = 0; pos < text.size();) {
       const size_t next = pos + Utf8Bytes(text[pos]);
@@ -84,7 +87,8 @@ class CharacterPattern : public Pattern {
 
 class WordPattern : public Pattern {
  public:
-  absl::Status FindSegments(absl::string_view text, std::vector<Segment>* segments) const override {
+  absl::Status FindSegments(absl::string_view text, CpuLimit* /*cpu_limit*/,
+                            std::vector<Segment>* segments) const override {
     enum class Kind { kSpace, kWord, kOther };
     const auto kind_at = [text](size_t pos) {
       const char32_t c = CodePointAt(text, pos);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tokenizer/cpu_limit.h"
 #include "tokenizer/json.h"
 
 namespace quire {
@@ -25,8 +26,9 @@ struct Segment {
 class Pattern {
  public:
   virtual ~Pattern() = default;
-  // Sets `segments` to cover `text` (valid UTF-8, not empty) in order, without gaps.
-  virtual absl::Status FindSegments(absl::string_view text,
+  // Sets `segments` to cover `text` (valid UTF-8, not empty) in order, without gaps. `cpu_limit` is
+  // that of the whole Encode.
+  virtual absl::Status FindSegments(absl::string_view text, CpuLimit* cpu_limit,
                                     std::vector<Segment>* segments) const = 0;
 };
 

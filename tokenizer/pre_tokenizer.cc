@@ -39,7 +39,8 @@ class PatternSplit : public PreTokenizer {
     std::vector<Pieces::Range> cut;
     std::vector<Segment> segments;
     for (const Pieces::Range& piece : pieces->ranges) {
-      QUIRE_RETURN_IF_ERROR(pattern_->FindSegments(pieces->View(piece), &segments));
+      QUIRE_RETURN_IF_ERROR(
+          pattern_->FindSegments(pieces->View(piece), pieces->cpu_limit, &segments));
       if (invert_) {
         for (Segment& segment : segments) segment.is_match = !segment.is_match;
       }

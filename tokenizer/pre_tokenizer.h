@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tokenizer/cpu_limit.h"
 #include "tokenizer/json.h"
 
 namespace quire {
@@ -27,7 +28,8 @@ struct Pieces {
 
   std::string text;
   std::vector<Range> ranges;
-  bool at_start = false;  // of `text`: see NormalizedText
+  bool at_start = false;          // of `text`: see NormalizedText
+  CpuLimit* cpu_limit = nullptr;  // of the whole Encode; borrowed
 
   absl::string_view View(const Range& range) const {
     return absl::string_view(text).substr(range.begin, range.end - range.begin);

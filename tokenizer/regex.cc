@@ -1,7 +1,5 @@
 #include "tokenizer/regex.h"
 
-#include <ctime>
-
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
 #include "core/status_macros.h"
@@ -18,9 +16,6 @@ namespace {
 constexpr uint32_t kMaxSteps = 100'000'000;
 constexpr uint32_t kMaxHeapKib = 64 * 1024;
 constexpr size_t kMaxJitStackBytes = 8 << 20;
-// And all matches in a text this much of the thread's time: what looks ahead to the end of the text
-// from every byte, quadratic on megabytes, meets this one. Good patterns take 0.02 s a megabyte.
-constexpr double kMaxCpuSeconds = 10;
 // To look at the clock in between, a search stops after this many bytes without a match.
 constexpr size_t kSearchBytes = 1024;
 
@@ -46,23 +41,6 @@ struct Pcre2Thread {
   pcre2_match_data* data;
   pcre2_match_context* context;
   pcre2_jit_stack* jit_stack;  // null where there is no JIT
-};
-
-class CpuLimit {
- public:
-  // To be asked often: looks at the clock at every 256th call.
-  bool IsPassedNowAndThen() { return ++calls_ % 256 == 0 && IsPassed(); }
-  bool IsPassed() {
-    timespec time = {};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    const double now = static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-    if (start_ == 0) start_ = now;
-    return now - start_ > kMaxCpuSeconds;
-  }
-
- private:
-  unsigned calls_ = 0;
-  double start_ = 0;  // the first look
 };
 
 std::string ErrorText(int code) {
@@ -108,7 +86,7 @@ absl::StatusOr<std::unique_ptr<const Regex>> Regex::Compile(absl::string_view pa
   return std::unique_ptr<const Regex>(new Regex(std::move(short_code), std::move(exact_code)));
 }
 
-absl::Status Regex::FindAll(absl::string_view text,
+absl::Status Regex::FindAll(absl::string_view text, CpuLimit* cpu_limit,
                             absl::FunctionRef<void(size_t begin, size_t end)> on_match) const {
   thread_local const Pcre2Thread thread;
   const pcre2_code* code = (NeedsExactClasses(text) ? exact_code_ : short_code_).get();
@@ -116,7 +94,6 @@ absl::Status Regex::FindAll(absl::string_view text,
   const auto next_character = [text](size_t pos) {
     return pos + (pos < text.size() ? Utf8Bytes(text[pos]) : 1);
   };
-  CpuLimit cpu_limit;
   size_t last_end = std::string::npos;
   for (size_t pos = 0; pos <= text.size();) {
     const size_t last_begin = pos + kSearchBytes < text.size()
@@ -129,10 +106,13 @@ absl::Status Regex::FindAll(absl::string_view text,
     };
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
-    if (result == PCRE2_ERROR_NOMATCH && last_begin == text.size()) break;
-    if (result >= 0 ? cpu_limit.IsPassedNowAndThen() : cpu_limit.IsPassed()) {
+    // A long search may have taken long; short ones, of many matches or in many pieces of the text,
+    // add up.
+    const bool long_search = result == PCRE2_ERROR_NOMATCH && last_begin - pos >= kSearchBytes / 2;
+    if (long_search ? cpu_limit->IsPassed() : cpu_limit->IsPassedNowAndThen()) {
       result = PCRE2_ERROR_MATCHLIMIT;
     }
+    if (result == PCRE2_ERROR_NOMATCH && last_begin == text.size()) break;
     if (result == PCRE2_ERROR_NOMATCH) {
       pos = next_character(last_begin);
       continue;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tokenizer/cpu_limit.h"
 #include "tokenizer/regex_classes.h"
 
 struct pcre2_real_code_8;
@@ -30,9 +31,9 @@ class Regex {
 
   // Calls on_match with the half-open byte range of each match in `text` (valid UTF-8), leftmost
   // first, not overlapping; an empty one is skipped where another match has just ended.
-  // INVALID_ARGUMENT when the search passes PCRE2's limits on steps or memory, which no pattern of
-  // a known model comes near.
-  absl::Status FindAll(absl::string_view text,
+  // INVALID_ARGUMENT when the search passes PCRE2's limits on steps or memory, or `cpu_limit`,
+  // which no pattern of a known model comes near.
+  absl::Status FindAll(absl::string_view text, CpuLimit* cpu_limit,
                        absl::FunctionRef<void(size_t begin, size_t end)> on_match) const;
 
  private:

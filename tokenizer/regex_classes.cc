@@ -26,6 +26,13 @@ std::string CategoryItems(absl::string_view category, ClassForm form) {
   return items;
 }
 
+template <size_t N>
+std::string Items(const CodePointRange (&ranges)[N]) {
+  std::string items;
+  for (const CodePointRange& range : ranges) items += RangeItem(range.first, range.last);
+  return items;
+}
+
 }  // namespace
 
 std::string RangeItem(char32_t first, char32_t last) {
@@ -53,16 +60,12 @@ std::optional<std::string> PropertyItems(absl::string_view name, ClassForm form)
 
 std::string WhitespaceItems(ClassForm form) {
   // White_Space: PCRE2's \s has U+180E too.
-  return form == ClassForm::kShort
-             ? R"(\s)"
-             : R"(\t-\r\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F})"
-               R"(\x{3000})";
+  return form == ClassForm::kShort ? R"(\s)" : Items(kWhiteSpace);
 }
 
 std::string WordItems(ClassForm form, Place place) {
   // The symbols among the alphabetic characters, then the categories.
-  std::string items =
-      R"(\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
+  std::string items = Items(kOtherAlphabeticSymbols);
   for (const absl::string_view category : {"L", "M", "Nd", "Nl", "Pc"}) {
     items += CategoryItems(category, form);
   }

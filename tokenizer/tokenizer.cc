@@ -40,13 +40,14 @@ absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(absl::string_view text,
 // Added tokens -> normalise -> added tokens in their normalised form -> pre-tokenise -> merge.
 absl::Status Tokenizer::EncodeText(absl::string_view text, std::vector<TokenId>* ids) const {
   Bpe::Scratch scratch;
+  CpuLimit cpu_limit = CpuLimit::ForText(text.size());
   for (const TextSpan& raw : added_->SplitRaw(text)) {
     if (raw.token != kNoToken) {
       ids->push_back(raw.token);
       continue;
     }
     NormalizedText normalized = {std::string(text.substr(raw.begin, raw.end - raw.begin)),
-                                 raw.begin == 0};
+                                 raw.begin == 0, &cpu_limit};
     if (normalizer_ != nullptr) QUIRE_RETURN_IF_ERROR(normalizer_->Normalize(&normalized));
     for (const TextSpan& span : added_->SplitNormalized(normalized.text)) {
       if (span.token != kNoToken) {
@@ -55,7 +56,8 @@ absl::Status Tokenizer::EncodeText(absl::string_view text, std::vector<TokenId>*
       }
       Pieces pieces = {normalized.text.substr(span.begin, span.end - span.begin),
                        {{0, span.end - span.begin}},
-                       normalized.at_start && span.begin == 0};
+                       normalized.at_start && span.begin == 0,
+                       &cpu_limit};
       if (pre_tokenizer_ != nullptr) QUIRE_RETURN_IF_ERROR(pre_tokenizer_->Split(&pieces));
       for (const Pieces::Range& piece : pieces.ranges) {
         QUIRE_RETURN_IF_ERROR(bpe_->Encode(pieces.View(piece), &scratch, ids));
@@ -66,17 +68,19 @@ absl::Status Tokenizer::EncodeText(absl::string_view text, std::vector<TokenId>*
 }
 
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const {
-  DecodeStream stream = NewDecodeStream();
-  for (const TokenId id : ids) PushToken(id, skip_special_tokens, &stream);
+  DecodeStream stream = decoder_->NewStream(ByteRuns::kWhole);
+  for (const TokenId id : ids) {
+    const bool known = id >= 0 && id < vocab_size();
+    if (!known || (skip_special_tokens && reads_as_special_[id])) continue;
+    PushToken(id, &stream);
+  }
   stream.Finish();
   return stream.Take();
 }
 
-DecodeStream Tokenizer::NewDecodeStream() const { return decoder_->NewStream(); }
-
-void Tokenizer::PushToken(TokenId id, bool skip_special_tokens, DecodeStream* stream) const {
+void Tokenizer::PushToken(TokenId id, DecodeStream* stream) const {
   absl::string_view text = IdToToken(id);
-  if (text.data() == nullptr || (skip_special_tokens && is_special_[id])) return;
+  if (text.data() == nullptr) return;
   if (const auto it = decoded_text_.find(id); it != decoded_text_.end()) text = it->second;
   stream->Push(text);
 }

@@ -48,12 +48,13 @@ class Tokenizer {
   // Added and special tokens that stand in the text are recognised. Invalid UTF-8 becomes U+FFFD,
   // one per maximal subpart, as Python's decode("utf-8", "replace"). O(n log n) in the bytes.
   // INVALID_ARGUMENT for a text over kMaxTextBytes, one that needs a token which the vocabulary
-  // lacks, or one on which a split pattern of the file meets its limit on steps.
+  // lacks, or one on which the patterns of the file meet a limit on steps or time.
   absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text,
                                               bool add_special_tokens) const;
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
-  // The text of `ids`, always valid UTF-8. Ids without a token are skipped.
+  // The text of `ids` as the package gives it, always valid UTF-8. Ids without a token are skipped.
+  // IncrementalDetokenizer says where it differs.
   std::string Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const;
 
   // The highest id + 1, added tokens included.
@@ -61,7 +62,8 @@ class Tokenizer {
   std::optional<TokenId> TokenToId(absl::string_view token) const;
   // As it stands in the file, "\u0120the" for instance; empty where there is no such token.
   absl::string_view IdToToken(TokenId id) const;
-  // Whether Decode skips it if asked to.
+  // Whether the file says so of this id. Decode goes by the text, as the package does: it skips the
+  // tokens that read as a special token's content once normalised.
   bool IsSpecial(TokenId id) const;
 
  private:
@@ -72,9 +74,8 @@ class Tokenizer {
   void FillTokenTable();
 
   absl::Status EncodeText(absl::string_view text, std::vector<TokenId>* ids) const;
-  DecodeStream NewDecodeStream() const;
-  // Hands the token to the stream unless it is unknown, or special and to be skipped.
-  void PushToken(TokenId id, bool skip_special_tokens, DecodeStream* stream) const;
+  // Hands the token to the stream unless it is unknown.
+  void PushToken(TokenId id, DecodeStream* stream) const;
 
   std::unique_ptr<const Bpe> bpe_;
   std::unique_ptr<const Normalizer> normalizer_;       // may be null
@@ -85,6 +86,7 @@ class Tokenizer {
 
   std::vector<absl::string_view> token_text_;  // [vocab_size]; null data where there is no token
   std::vector<bool> is_special_;               // [vocab_size]
+  std::vector<bool> reads_as_special_;         // [vocab_size], see IsSpecial
   // What the decoder reads of the added tokens whose normalised form differs from their text.
   absl::flat_hash_map<TokenId, absl::string_view> decoded_text_;
 };

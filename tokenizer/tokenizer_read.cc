@@ -75,13 +75,15 @@ void Tokenizer::FillTokenTable() {
   for (const AddedToken& token : added_->tokens()) end = std::max(end, token.id + 1);
   token_text_.resize(end);
   is_special_.resize(end);
+  reads_as_special_.resize(end);
   for (TokenId id = 0; id < model.id_end(); ++id) token_text_[id] = model.Text(id);
   for (const AddedToken& token : added_->tokens()) {
     token_text_[token.id] = token.content;
     if (token.decoded != token.content) decoded_text_[token.id] = token.decoded;
+    is_special_[token.id] = token.special;
     // The package asks whether what the decoder reads is the content of a special token.
     const AddedToken* same = added_->Find(token.decoded);
-    is_special_[token.id] = same != nullptr && same->special;
+    reads_as_special_[token.id] = same != nullptr && same->special;
   }
 }
 

@@ -23,16 +23,9 @@ bool InRange(char32_t value, char32_t first, char32_t last) {
   return value >= first && value <= last;
 }
 
-enum class Utf8Kind { kValid, kInvalid, kUnfinished };
+}  // namespace
 
-struct Utf8Sequence {
-  Utf8Kind kind;
-  size_t bytes;
-};
-
-// What starts at bytes[0]: a character, a maximal subpart of an ill-formed one, or a prefix of one
-// that only the end of `bytes` cuts off.
-Utf8Sequence NextSequence(absl::string_view bytes) {
+Utf8Sequence NextUtf8(absl::string_view bytes) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) return {Utf8Kind::kValid, 1};
@@ -49,8 +42,6 @@ Utf8Sequence NextSequence(absl::string_view bytes) {
   return {Utf8Kind::kValid, length};
 }
 
-}  // namespace
-
 size_t PreviousCharacter(absl::string_view text, size_t pos) {
   do {
     --pos;
@@ -59,27 +50,15 @@ size_t PreviousCharacter(absl::string_view text, size_t pos) {
 }
 
 void AppendUtf8(char32_t code_point, std::string* out) {
-  const auto append = [out](char32_t byte) { out->push_back(static_cast<char>(byte)); };
-  if (code_point < 0x80) {
-    append(code_point);
-  } else if (code_point < 0x800) {
-    append(0xC0 | code_point >> 6);
-    append(0x80 | (code_point & 0x3F));
-  } else if (code_point < 0x10000) {
-    append(0xE0 | code_point >> 12);
-    append(0x80 | (code_point >> 6 & 0x3F));
-    append(0x80 | (code_point & 0x3F));
-  } else {
-    append(0xF0 | code_point >> 18);
-    append(0x80 | (code_point >> 12 & 0x3F));
-    append(0x80 | (code_point >> 6 & 0x3F));
-    append(0x80 | (code_point & 0x3F));
-  }
+  utf8proc_uint8_t bytes[4];
+  const utf8proc_ssize_t count =
+      utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
+  out->append(reinterpret_cast<const char*>(bytes), count);
 }
 
 size_t AppendReplacingInvalid(absl::string_view bytes, std::string* out) {
   while (!bytes.empty()) {
-    const Utf8Sequence next = NextSequence(bytes);
+    const Utf8Sequence next = NextUtf8(bytes);
     if (next.kind == Utf8Kind::kUnfinished) return next.bytes;
     const absl::string_view text =
         next.kind == Utf8Kind::kValid ? bytes.substr(0, next.bytes) : kReplacementCharacter;
@@ -106,8 +85,7 @@ absl::string_view GeneralCategory(char32_t code_point) {
 
 bool IsWhitespace(char32_t c) {
   if (c < 0x80) return c == ' ' || InRange(c, '\t', '\r');
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || InRange(c, 0x2000, 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return FindRange(kWhiteSpace, c) != nullptr;
 }
 
 bool IsNumeric(char32_t c) {
@@ -132,9 +110,8 @@ bool IsWord(char32_t c) {
       category == "Pc") {
     return true;
   }
-  // Join_Control, and the symbols that are Other_Alphabetic.
-  return InRange(c, 0x200C, 0x200D) || InRange(c, 0x24B6, 0x24E9) || InRange(c, 0x1F130, 0x1F149) ||
-         InRange(c, 0x1F150, 0x1F169) || InRange(c, 0x1F170, 0x1F189);
+  return InRange(c, 0x200C, 0x200D) ||  // Join_Control
+         FindRange(kOtherAlphabeticSymbols, c) != nullptr;
 }
 
 bool IsClassedDifferently(char32_t c) {

@@ -37,6 +37,17 @@ inline char32_t CodePointAt(absl::string_view text, size_t pos) {
 size_t PreviousCharacter(absl::string_view text, size_t pos);
 void AppendUtf8(char32_t code_point, std::string* out);
 
+enum class Utf8Kind { kValid, kInvalid, kUnfinished };
+
+struct Utf8Sequence {
+  Utf8Kind kind;
+  size_t bytes;
+};
+
+// What starts at bytes[0]: a character, a maximal subpart of an ill-formed one, or a prefix of one
+// that only the end of `bytes`, which is not empty, cuts off.
+Utf8Sequence NextUtf8(absl::string_view bytes);
+
 // Appends `bytes` with U+FFFD for every maximal subpart of an ill-formed sequence (the WHATWG rule,
 // as Python's errors="replace"), except for the bytes at the end that the next ones might still
 // complete: it returns how many those are, 0 to 3.

@@ -20,6 +20,15 @@ struct CategoryRange {
   char category[3];  // general category
 };
 
+// White_Space.
+inline constexpr CodePointRange kWhiteSpace[] = {
+    {'\t', '\r'},     {' ', ' '},       {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+    {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
+
+// Other_Alphabetic among the symbols.
+inline constexpr CodePointRange kOtherAlphabeticSymbols[] = {
+    {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+
 // Assigned in Unicode 15 to 16.
 inline constexpr CategoryRange kAssignedSinceUnicode14[] = {
     {0x897, 0x897, "Mn"},     {0xCF3, 0xCF3, "Mc"},     {0xECE, 0xECE, "Mn"},

@@ -21,7 +21,8 @@ class Vocabulary {
   // Room for the texts of all tokens to come.
   explicit Vocabulary(size_t text_bytes) : texts_(new char[text_bytes]), bytes_left_(text_bytes) {}
 
-  // False, and nothing happens, where the text or the id (in [0, kMaxTokenId]) is taken.
+  // False, and nothing happens, where the text is taken. Several may have one id, in
+  // [0, kMaxTokenId], which then stands for the first.
   bool Add(absl::string_view text, TokenId id);
 
   TokenId Find(absl::string_view text) const {

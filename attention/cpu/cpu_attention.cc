@@ -7,6 +7,7 @@
 
 #include "attention/attention_checks.h"
 #include "attention/cpu/attention_kernel_table.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
@@ -23,8 +24,6 @@ constexpr int64_t kPartialNumbersPerThread = int64_t{1} << 19;
 
 // Elements of the merged row that one task of NormRopeWrite takes: long against a fork.
 constexpr int64_t kTaskElements = 8192;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t Bytes(DType dtype) { return static_cast<int64_t>(DTypeBytes(dtype)); }
 

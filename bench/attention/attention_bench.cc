@@ -16,6 +16,7 @@
 #include "bench/ops/ceilings.h"
 #include "bench/ops/setup.h"
 #include "benchmark/benchmark.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 
 namespace quire::bench {
@@ -30,12 +31,12 @@ class Batch {
         int64_t kv_tokens, int64_t copies)
       : shape_(shape), tokens_(entries * query_tokens) {
     layout_ = {shape.num_kv_heads, shape.head_dim, kBlockTokens, cache};
-    const int64_t pages = (kv_tokens + kBlockTokens - 1) / kBlockTokens;
+    const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
     const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
     auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
     QUIRE_CHECK(pool.ok()) << pool.status();
     pool_ = *std::move(pool);
-    FillPool();
+    FillRandom(pool_.data(), cache, static_cast<int64_t>(pool_.bytes() / DTypeBytes(cache)));
     std::vector<int32_t> order(copies * entries * pages);
     std::iota(order.begin(), order.end(), 0);
     std::mt19937 random(1);
@@ -88,20 +89,6 @@ class Batch {
   template <typename T>
   static DeviceArray<const T> Array(const std::vector<T>& values) {
     return {values.data(), static_cast<int64_t>(values.size())};
-  }
-
-  void FillPool() {
-    uint32_t state = 1;
-    const auto count = static_cast<int64_t>(pool_.bytes() / DTypeBytes(layout_.dtype));
-    for (int64_t i = 0; i < count; ++i) {
-      state = state * 1664525U + 1013904223U;
-      const float x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31F;
-      if (layout_.dtype == DType::kBFloat16) {
-        static_cast<bf16*>(pool_.data())[i] = ToBf16(x);
-      } else {
-        static_cast<float*>(pool_.data())[i] = x;
-      }
-    }
   }
 
   GqaShape shape_;

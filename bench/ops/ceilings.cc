@@ -7,21 +7,11 @@
 
 #include "bench/ops/kernels/peak_kernels.h"
 #include "core/check.h"
+#include "core/cpu/isa_table.h"
 
 namespace quire {
 
-namespace portable {
-extern const PeakKernels kPeakKernels;
-}
-namespace avx2 {
-extern const PeakKernels kPeakKernels;
-}
-namespace avx512 {
-extern const PeakKernels kPeakKernels;
-}
-namespace avx512_bf16 {
-extern const PeakKernels kPeakKernels;
-}
+QUIRE_DEFINE_ISA_TABLE(PeakKernelsFor, PeakKernels, kPeakKernels);
 
 namespace bench {
 namespace {
@@ -29,20 +19,6 @@ namespace {
 constexpr int64_t kReadBytes = int64_t{64} << 20;  // of one sample
 constexpr int64_t kReadTask = int64_t{128} << 10;
 constexpr int64_t kPeakRounds = 20000;
-
-const PeakKernels& PeakKernelsFor(CpuIsa isa) {
-  switch (isa) {
-    case CpuIsa::kPortable:
-      break;
-    case CpuIsa::kAvx2:
-      return avx2::kPeakKernels;
-    case CpuIsa::kAvx512:
-      return avx512::kPeakKernels;
-    case CpuIsa::kAvx512Bf16:
-      return avx512_bf16::kPeakKernels;
-  }
-  return portable::kPeakKernels;
-}
 
 // Adds up every word, with the same look-ahead as the kernels that stream weights.
 uint64_t SumWords(const char* data, int64_t bytes) {
@@ -111,17 +87,11 @@ void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_d
     reads.push_back(ceilings.ReadBytesPerSecond());
     peaks.push_back(ceilings.FlopsPerSecond(isa, bf16_dot));
   };
-  run(0);
-  sample();
   int64_t calls = 0;
   double group_seconds = 0.0;
   int64_t group_calls = 0;
-  for (auto _ : state) {
-    times.push_back(Seconds([&] { run(++calls); }));
-    state.SetIterationTime(times.back());
-    group_seconds += times.back();
-    ++group_calls;
-    if (group_seconds < kGroupSeconds) continue;
+  // Of the group of calls between the last sample and a new one.
+  const auto take_share = [&] {
     sample();
     const std::vector<double>& ceiling = bound == Bound::kMemory ? reads : peaks;
     const double beside = (ceiling[ceiling.size() - 2] + ceiling.back()) / 2;
@@ -129,15 +99,29 @@ void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_d
     shares.push_back(amount * static_cast<double>(group_calls) / group_seconds / beside);
     group_seconds = 0.0;
     group_calls = 0;
+  };
+  run(0);
+  sample();
+  for (auto _ : state) {
+    times.push_back(Seconds([&] { run(++calls); }));
+    state.SetIterationTime(times.back());
+    group_seconds += times.back();
+    ++group_calls;
+    if (group_seconds >= kGroupSeconds) take_share();
   }
+  if (shares.empty()) take_share();  // a case shorter than a group
   const double median = Median(times);
+  const auto [least, most] = std::minmax_element(times.begin(), times.end());
   state.counters["us"] = median * 1e6;
-  state.counters["us_min"] = *std::min_element(times.begin(), times.end()) * 1e6;
+  state.counters["us_min"] = *least * 1e6;
+  state.counters["us_max"] = *most * 1e6;
+  state.counters["bytes"] = work.bytes;
+  state.counters["flops"] = work.flops;
   state.counters["GB_s"] = work.bytes / median / 1e9;
   state.counters["GF_s"] = work.flops / median / 1e9;
   state.counters["read_GB_s"] = Median(reads) / 1e9;
   state.counters["peak_GF_s"] = Median(peaks) / 1e9;
-  if (!shares.empty()) state.counters["share"] = Median(shares);
+  state.counters["share"] = Median(shares);
 }
 
 }  // namespace bench

@@ -43,9 +43,10 @@ struct Work {
 
 enum class Bound { kMemory, kCompute };
 
-// Times run(i), i counting up, and samples the ceilings every few milliseconds. Reports medians:
-// us, GB_s, GF_s, the ceilings, and the share of the one that `bound` names, each group of calls
-// against the samples just before and after it.
+// Times run(i), i counting up, and samples the ceilings every few milliseconds. Reports the median,
+// least and greatest time (us, us_min, us_max), the work of a call (bytes, flops) and the medians
+// of its rates (GB_s, GF_s), of the ceilings (read_GB_s, peak_GF_s) and of the share of the one
+// that `bound` names, each group of calls against the samples just before and after it.
 void Report(benchmark::State& state, Ceilings& ceilings, CpuIsa isa, bool bf16_dot, Bound bound,
             Work work, absl::FunctionRef<void(int64_t)> run);
 

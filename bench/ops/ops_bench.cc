@@ -2,7 +2,6 @@
 //
 //   ops_bench [--isa=auto] [--threads=N] [google benchmark flags]
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -23,17 +22,7 @@ constexpr int64_t kMaxRows = 512;
 
 std::vector<uint8_t> RandomElements(DType dtype, int64_t count) {
   std::vector<uint8_t> bytes(count * DTypeBytes(dtype));
-  std::mt19937 random(7);
-  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  for (int64_t i = 0; i < count; ++i) {
-    const float x = uniform(random);
-    if (dtype == DType::kBFloat16) {
-      const bf16 narrow = ToBf16(x);
-      std::memcpy(bytes.data() + 2 * i, &narrow, 2);
-    } else {
-      std::memcpy(bytes.data() + 4 * i, &x, 4);
-    }
-  }
+  FillRandom(bytes.data(), dtype, count);
   return bytes;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "benchmark/benchmark.h"
 #include "core/check.h"
+#include "core/elements.h"
 
 namespace quire::bench {
 
@@ -28,6 +29,14 @@ SetupFlags ParseSetupFlags(int argc, char** argv) {
   benchmark::AddCustomContext("isa", std::string(CpuIsaName(*chosen)));
   benchmark::AddCustomContext("threads", absl::StrCat(threads));
   return {*chosen, threads};
+}
+
+void FillRandom(void* data, DType dtype, int64_t count) {
+  uint32_t state = 1;
+  for (int64_t i = 0; i < count; ++i) {
+    state = state * 1664525U + 1013904223U;
+    StoreElement(data, dtype, i, static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31F);
+  }
 }
 
 }  // namespace quire::bench

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/ceil_div.h"
 #include "core/cpu/memory_limits.h"
 
 namespace quire {
@@ -61,7 +62,7 @@ absl::StatusOr<DeviceBuffer> HostMemory::Allocate(size_t bytes, absl::string_vie
 }
 
 void HostMemory::Populate(char* data, size_t bytes) {
-  const auto tasks = static_cast<int64_t>((bytes + kPopulateBytes - 1) / kPopulateBytes);
+  const auto tasks = CeilDiv(static_cast<int64_t>(bytes), static_cast<int64_t>(kPopulateBytes));
   pool_.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
     const size_t begin = static_cast<size_t>(task) * kPopulateBytes;
     PopulateRange(data + begin, std::min(kPopulateBytes, bytes - begin));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
@@ -179,7 +180,7 @@ class CpuOps : public Ops {
   // op. Few rows run on the caller alone.
   void ForRows(int64_t rows, int64_t row_cost, absl::FunctionRef<void(int64_t, int64_t)> body) {
     const int64_t per_task = std::max<int64_t>(1, kTaskElements / row_cost);
-    const int64_t tasks = (rows + per_task - 1) / per_task;
+    const int64_t tasks = CeilDiv(rows, per_task);
     pool_.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
       body(task * per_task, std::min(rows, (task + 1) * per_task));
     });

@@ -8,10 +8,11 @@
 #include <limits>
 #include <vector>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "ops/cpu/kernels/sample_kernels.h"
+#include "ops/cpu/logit_edits.h"
 #include "ops/cpu/ops_kernel_table.h"
-#include "ops/logit_edits.h"
 #include "ops/sampling_math.h"
 
 namespace quire {
@@ -48,7 +49,7 @@ class RowDraw {
   }
 
   TokenId Draw(const SampleRow& row) {
-    if (!std::isfinite(max_)) return kNoToken;
+    if (!HasFiniteMax()) return kNoToken;
     const SamplingParams& params = *row.params;
     if (params.temperature == 0) return Greedy();
     scale_ = TemperatureScale(params.temperature);
@@ -65,6 +66,9 @@ class RowDraw {
     std::partial_sort(candidates.begin(), end, candidates.end(), ComesBefore);
     return candidates.first(end - candidates.begin());
   }
+
+  // Whether the row has a greatest element that tokens can be compared with.
+  bool HasFiniteMax() const { return std::isfinite(max_); }
 
   // ln of the sum of e^y over the whole row.
   double LogSumExp() {
@@ -95,7 +99,7 @@ class RowDraw {
   // A few more than the first k: the k-th greatest maximum of the blocks bounds them from below,
   // because each of k blocks has an element at least as great.
   absl::Span<Candidate> GatherTop(int64_t k) {
-    const int64_t blocks = (size() + kMaxBlock - 1) / kMaxBlock;
+    const int64_t blocks = CeilDiv(size(), kMaxBlock);
     if (k >= blocks) return GatherAtLeast(kMinusInfinity);
     kernels_.block_max(y_.data(), size(), scratch_.block_max.data());
     const auto kth = scratch_.block_max.begin() + (k - 1);
@@ -106,6 +110,7 @@ class RowDraw {
 
   void CutToTopK(int64_t k) {
     const absl::Span<Candidate> candidates = GatherTop(k);
+    if (static_cast<int64_t>(candidates.size()) < k) return;  // the others are NaN
     const auto kth = candidates.begin() + (k - 1);
     std::nth_element(candidates.begin(), kth, candidates.end(), ComesBefore);
     cut_ = *kth;
@@ -173,7 +178,7 @@ class RowDraw {
   }
 
   TokenId DrawKept(uint64_t random_bits) {
-    const int64_t blocks = (size() + kSumBlock - 1) / kSumBlock;
+    const int64_t blocks = CeilDiv(size(), kSumBlock);
     uint64_t total = 0;
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t begin = block * kSumBlock;
@@ -182,7 +187,9 @@ class RowDraw {
     }
     uint64_t share = ShareOf(total, random_bits);
     int64_t block = 0;
-    while (share >= scratch_.block_weights[block]) share -= scratch_.block_weights[block++];
+    while (block < blocks && share >= scratch_.block_weights[block]) {
+      share -= scratch_.block_weights[block++];
+    }
     for (int64_t id = block * kSumBlock; id < size(); ++id) {
       const Candidate candidate{.y = y_[id], .id = static_cast<TokenId>(id)};
       if (!(candidate.y >= cut_.y) || ComesBefore(cut_, candidate)) continue;
@@ -211,10 +218,10 @@ class CpuSampler : public Sampler {
     for (Scratch& scratch : scratch_) {
       scratch.y.resize(vocab_size);
       scratch.counts.resize(vocab_size);
-      scratch.block_max.resize((vocab_size + kMaxBlock - 1) / kMaxBlock);
+      scratch.block_max.resize(CeilDiv(vocab_size, kMaxBlock));
       scratch.indices.resize(vocab_size);
       scratch.candidates.reserve(vocab_size);
-      scratch.block_weights.resize((vocab_size + kSumBlock - 1) / kSumBlock);
+      scratch.block_weights.resize(CeilDiv(vocab_size, kSumBlock));
     }
   }
 
@@ -235,6 +242,7 @@ class CpuSampler : public Sampler {
       }
       if (row.top_logprobs && result.token != kNoToken) {
         ScoreRow(raw, result.token, *row.top_logprobs, scratch, result.logprobs);
+        result.token = result.logprobs.chosen.token;
       }
     });
   }
@@ -252,13 +260,16 @@ class CpuSampler : public Sampler {
   void ScoreRow(absl::Span<const float> y, TokenId target, int32_t top, Scratch& scratch,
                 TokenLogprobs& result) const {
     RowDraw row(kernels_, y, scratch);
+    result.top.clear();
+    result.chosen = {.token = kNoToken};
+    if (!row.HasFiniteMax()) return;
     const double log_sum = row.LogSumExp();
     const auto score = [&](TokenId id, float value) {
       return TokenLogprob{.token = id, .logprob = static_cast<float>(value - log_sum)};
     };
-    result.chosen = score(target, y[target]);
-    result.top.clear();
+    result.chosen = score(target, std::isnan(y[target]) ? kMinusInfinity : y[target]);
     if (top == 0) return;
+    result.top.reserve(top);
     for (const Candidate& likely : row.Top(top)) result.top.push_back(score(likely.id, likely.y));
   }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/ceil_div.h"
 #include "core/elements.h"
 
 namespace quire {
@@ -59,52 +60,62 @@ const DnnlGemm::Shape* DnnlGemm::Find(DType dtype, int64_t in_features, int64_t 
   return nullptr;
 }
 
-// Of each height's product the first rows, as many as one block of our kernels has, and the first
-// and the last panel are compared.
+// Every number of every product is compared: with 256 rows of our kernels, whose rows do not depend
+// on each other, and of which the lower products' x are the first.
 bool DnnlGemm::HasOurBits(const Shape& shape) const {
-  const bool is_bf16 = shape.dtype == DType::kBFloat16;
-  const int64_t k = shape.in_features;
   const int64_t columns = shape.panels * kPanelColumns;
   const auto element = static_cast<int64_t>(DTypeBytes(shape.dtype));
-  const int64_t rows = kernels_.tile_rows;
-  Buffer x(kHeights[0] * k * element);
-  Buffer panels(columns * k * element);
-  FillRandom(x.data<void>(), shape.dtype, kHeights[0] * k, 1);
-  FillRandom(panels.data<void>(), shape.dtype, columns * k, 2);
-  Buffer packed(rows * k * 4);
-  kernels_.pack_rows[is_bf16](
-      {x.data<void>(), k, k, k, static_cast<int>(rows), packed.data<float>()});
-  Buffer scratch((2 * rows + kWidenedRows) * kPanelColumns * sizeof(float));
-  Buffer ours(rows * kPanelColumns * sizeof(float));
+  Buffer x(kHeights[0] * shape.in_features * element);
+  Buffer panels(columns * shape.in_features * element);
+  FillRandom(x.data<void>(), shape.dtype, kHeights[0] * shape.in_features, 1);
+  FillRandom(panels.data<void>(), shape.dtype, columns * shape.in_features, 2);
+  Buffer ours(kHeights[0] * columns * sizeof(float));
   Buffer theirs(kHeights[0] * columns * sizeof(float));
-  for (int64_t panel : {int64_t{0}, shape.panels - 1}) {
+  MultiplyByOurs(shape, x.data<char>(), panels.data<char>(), ours.data<float>());
+  for (size_t h = 0; h < kHeights.size(); ++h) {
+    shape.products[h]->Run(0, x.data<void>(), panels.data<void>(), theirs.data<float>());
+    const size_t bytes = kHeights[h] * columns * sizeof(float);
+    if (std::memcmp(theirs.data<void>(), ours.data<void>(), bytes) != 0) return false;
+  }
+  return true;
+}
+
+void DnnlGemm::MultiplyByOurs(const Shape& shape, const char* x, const char* panels,
+                              float* y) const {
+  const bool is_bf16 = shape.dtype == DType::kBFloat16;
+  const auto element = static_cast<int64_t>(DTypeBytes(shape.dtype));
+  const int64_t k = shape.in_features;
+  const int64_t rows = kHeights[0];
+  const int64_t blocks = CeilDiv(rows, kernels_.tile_rows);
+  const int64_t row_numbers = is_bf16 && kernels_.packs_pairs ? k / 2 : k;
+  Buffer packed(rows * row_numbers * sizeof(float));
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t row = rows * block / blocks;
+    const auto count = static_cast<int>(rows * (block + 1) / blocks - row);
+    kernels_.pack_rows[is_bf16](
+        {x + row * k * element, k, k, k, count, packed.data<float>() + row * row_numbers});
+  }
+  const int64_t sums = rows * kPanelColumns;
+  Buffer scratch((2 * sums + kWidenedRows * kPanelColumns) * sizeof(float));
+  for (int64_t panel = 0; panel < shape.panels; ++panel) {
     GemmArgs args{};
     args.packed_rows = packed.data<float>();
     args.rows = rows;
-    args.num_blocks = 1;
-    args.block_end = 1;
+    args.num_blocks = blocks;
+    args.block_end = blocks;
     args.in_features = k;
     args.padded_features = k;
-    args.panel = panels.data<char>() + panel * kPanelColumns * k * element;
+    args.panel = panels + panel * kPanelColumns * k * element;
     args.next_panel = args.panel;
     args.columns = kPanelColumns;
-    args.y = ours.data<void>();
-    args.y_stride = kPanelColumns;
+    args.y = y + panel * kPanelColumns;
+    args.y_stride = shape.panels * kPanelColumns;
     args.y_type = ElementType::kFloat32;
     args.sums = scratch.data<float>();
-    args.chain = args.sums + rows * kPanelColumns;
-    args.widened = args.chain + rows * kPanelColumns;
+    args.chain = args.sums + sums;
+    args.widened = args.chain + sums;
     kernels_.gemm[is_bf16](args);
-    for (const std::unique_ptr<DnnlProduct>& product : shape.products) {
-      product->Run(0, x.data<void>(), panels.data<void>(), theirs.data<float>());
-      for (int64_t row = 0; row < rows; ++row) {
-        const float* their_row = theirs.data<float>() + row * columns + panel * kPanelColumns;
-        const float* our_row = ours.data<float>() + row * kPanelColumns;
-        if (std::memcmp(their_row, our_row, kPanelColumns * sizeof(float)) != 0) return false;
-      }
-    }
   }
-  return true;
 }
 
 }  // namespace quire

@@ -2,7 +2,8 @@
 // our own kernels.
 //
 // oneDNN is trusted with a shape only after it has given the same bits as our kernel on random
-// numbers, at load: versions differ in how they cut K into chunks.
+// numbers, at load: versions differ in how they cut K into chunks. The check multiplies each height
+// once (K = 1024, 4 panels: 5 ms).
 #ifndef QUIRE_OPS_CPU_DNNL_GEMM_H_
 #define QUIRE_OPS_CPU_DNNL_GEMM_H_
 
@@ -41,6 +42,8 @@ class DnnlGemm {
 
  private:
   bool HasOurBits(const Shape& shape) const;
+  // y [kHeights[0], 64 panels] = x W^T, by our kernels.
+  void MultiplyByOurs(const Shape& shape, const char* x, const char* panels, float* y) const;
 
   const OpsKernels& kernels_;
   int num_threads_;

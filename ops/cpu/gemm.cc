@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
@@ -22,8 +23,6 @@ constexpr int64_t kTasksPerThread = 4;
 
 // Numbers of x that are packed before a fork pays.
 constexpr int64_t kPackInline = 32768;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 char* Element(const DeviceMatrix& m, int64_t row, int64_t col) {
   return static_cast<char*>(m.data) +

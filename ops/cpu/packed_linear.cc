@@ -15,7 +15,7 @@ constexpr int64_t kPaddedSteps = 16;
 
 int64_t PaddedFeatures(int64_t in_features, DType dtype) {
   const int64_t unit = kPaddedSteps * 4 / static_cast<int64_t>(DTypeBytes(dtype));
-  return (in_features + unit - 1) / unit * unit;
+  return CeilDiv(in_features, unit) * unit;
 }
 
 bool HasBias(const LinearSpec& spec) {

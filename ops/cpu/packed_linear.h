@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "core/ceil_div.h"
 #include "core/cpu/thread_pool.h"
 #include "core/device_memory.h"
 #include "ops/cpu/ops_kernel_table.h"
@@ -26,7 +27,7 @@ class PackedLinear : public Linear {
   DType act_dtype() const { return act_dtype_; }
   bool is_bf16() const { return act_dtype_ == DType::kBFloat16; }
   int64_t padded_features() const { return padded_features_; }
-  int64_t num_panels() const { return (out_features() + kPanelColumns - 1) / kPanelColumns; }
+  int64_t num_panels() const { return CeilDiv(out_features(), kPanelColumns); }
   size_t panel_bytes() const {
     return static_cast<size_t>(padded_features_ * kPanelColumns) * DTypeBytes(act_dtype_);
   }

@@ -2,25 +2,47 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
 #include "core/check.h"
-#include "ops/logit_edits.h"
 #include "ops/sampling_math.h"
 
 namespace quire {
 namespace {
 
-constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// The edits of sampler.h, line by line.
+std::vector<float> Edited(const SampleRow& row, absl::Span<const float> logits) {
+  const SamplingParams& params = *row.params;
+  std::vector<float> y(logits.begin(), logits.end());
+  for (size_t i = 0; i < y.size(); ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (std::isnan(y[i])) y[i] = kMinusInfinity;
+    for (const auto& [biased, bias] : params.logit_bias) {
+      if (biased == id) y[i] += bias;
+    }
+    if (std::count(row.banned.begin(), row.banned.end(), id) > 0) y[i] = kMinusInfinity;
+    const auto in_prompt = std::count(row.prompt.begin(), row.prompt.end(), id);
+    const auto in_output = std::count(row.output.begin(), row.output.end(), id);
+    if (in_prompt + in_output > 0) {
+      y[i] = y[i] > 0 ? y[i] / params.repetition_penalty : y[i] * params.repetition_penalty;
+    }
+    if (in_output > 0) {
+      y[i] =
+          y[i] - params.frequency_penalty * static_cast<float>(in_output) - params.presence_penalty;
+    }
+  }
+  return y;
+}
 
 // Ids by (value descending, id ascending), NaN last.
 std::vector<TokenId> Ranked(absl::Span<const float> values) {
   std::vector<TokenId> ids(values.size());
   std::iota(ids.begin(), ids.end(), 0);
-  const auto key = [&](TokenId id) {
-    return std::isnan(values[id]) ? -std::numeric_limits<float>::infinity() : values[id];
-  };
+  const auto key = [&](TokenId id) { return std::isnan(values[id]) ? kMinusInfinity : values[id]; };
   std::stable_sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) { return key(a) > key(b); });
   return ids;
 }
@@ -46,7 +68,9 @@ TokenId Draw(const SampleRow& row, absl::Span<const float> y) {
     kept = reached;
   }
   std::vector<TokenId> candidates(ranked.begin(), ranked.begin() + kept);
-  std::erase_if(candidates, [&](TokenId id) { return weight(id) < MinWeight(params.min_p); });
+  std::erase_if(candidates, [&](TokenId id) {  // exact: doubles hold both sides
+    return static_cast<double>(weight(id)) < static_cast<double>(params.min_p) * 0x1p40;
+  });
   std::sort(candidates.begin(), candidates.end());
 
   uint64_t total = 0;
@@ -63,22 +87,22 @@ TokenId Draw(const SampleRow& row, absl::Span<const float> y) {
 }
 
 TokenLogprobs ScoreRow(absl::Span<const float> logits, TokenId target, int32_t top) {
-  double max = kMinusInfinity;
-  for (float x : logits) {
-    if (x > max) max = x;
-  }
+  const std::vector<TokenId> ranked = Ranked(logits);
+  const double max = logits[ranked[0]];
+  if (!std::isfinite(max)) return {.chosen = {.token = kNoToken}, .top = {}};
   double sum = 0;
   for (float x : logits) {
     if (!std::isnan(x)) sum += std::exp(x - max);
   }
   const double log_sum = max + std::log(sum);
   const auto scored = [&](TokenId id) {
-    return TokenLogprob{.token = id, .logprob = static_cast<float>(logits[id] - log_sum)};
+    const float x = std::isnan(logits[id]) ? kMinusInfinity : logits[id];
+    return TokenLogprob{.token = id, .logprob = static_cast<float>(x - log_sum)};
   };
   TokenLogprobs result{.chosen = scored(target), .top = {}};
-  const std::vector<TokenId> ranked = Ranked(logits);
-  for (int32_t i = 0; i < std::min<int32_t>(top, static_cast<int32_t>(ranked.size())); ++i) {
-    result.top.push_back(scored(ranked[i]));
+  for (TokenId id : ranked) {
+    if (static_cast<int32_t>(result.top.size()) == top) break;
+    if (!std::isnan(logits[id])) result.top.push_back(scored(id));
   }
   return result;
 }
@@ -88,14 +112,12 @@ class ReferenceSampler : public Sampler {
   void Sample(const DeviceMatrix& logits, absl::Span<const SampleRow> rows,
               absl::Span<SampledToken> results) override {
     QUIRE_CHECK_EQ(rows.size(), results.size());
-    std::vector<int32_t> counts(logits.cols, 0);
     for (size_t i = 0; i < rows.size(); ++i) {
       const absl::Span<const float> raw(logits.Row<float>(rows[i].logits_row), logits.cols);
-      std::vector<float> y(raw.begin(), raw.end());
-      EditLogits(rows[i], absl::MakeSpan(y), absl::MakeSpan(counts));
-      results[i].token = Draw(rows[i], y);
+      results[i].token = Draw(rows[i], Edited(rows[i], raw));
       if (rows[i].top_logprobs && results[i].token != kNoToken) {
         results[i].logprobs = ScoreRow(raw, results[i].token, *rows[i].top_logprobs);
+        results[i].token = results[i].logprobs.chosen.token;
       }
     }
   }

@@ -144,6 +144,29 @@ TEST_P(CpuNormRopeWriteTest, ARowHasTheSameBitsAlone) {
   EXPECT_EQ(one_by_one.bytes(), kv.bytes());
 }
 
+TEST_P(CpuNormRopeWriteTest, RowsOutsideTheTablesOrTheCacheAreABug) {
+  CpuBackend backend(GetParam());
+  const GqaShape shape{2, 1, 16, 0};
+  PagedKv kv(shape, 16, DType::kBFloat16, {{3, 20}});
+  HostMatrix qkv(DType::kBFloat16, 3, shape.qkv_width());
+  qkv.FillNormal(1);
+  const auto write = [&](const AttentionBatch& batch, int64_t max_positions) {
+    const RopeTables rope(max_positions, 16);
+    backend.attention().NormRopeWrite(
+        {qkv.view(), shape, nullptr, nullptr, 1e-6F, rope.view(), kv.view()}, batch);
+  };
+  write(kv.batch(), 20);
+  EXPECT_DEATH(write(kv.batch(), 19), "max_positions \\(19 vs. 19\\)");
+  AttentionBatch batch = kv.batch();
+  const int32_t positions[] = {17, -1, 19};
+  batch.positions.data = positions;
+  EXPECT_DEATH(write(batch, 20), "first_position >= 0 \\(-1 vs. 0\\)");
+  batch = kv.batch();
+  const int64_t slots[] = {1, 2, -5};
+  batch.slots.data = slots;
+  EXPECT_DEATH(write(batch, 20), "first_slot >= 0 \\(-5 vs. 0\\)");
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, CpuNormRopeWriteTest, testing::AllIsas(), testing::IsaName);
 
 }  // namespace

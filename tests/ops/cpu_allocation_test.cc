@@ -7,6 +7,8 @@
 #include "core/cpu/thread_pool.h"
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/cpu_sampler.h"
+#include "ops/cpu/gemm.h"
 #include "tests/testing/allocations.h"
 #include "tests/testing/isas.h"
 #include "tests/testing/linears.h"
@@ -32,7 +34,7 @@ class CpuAllocationTest : public ::testing::TestWithParam<CpuIsa> {
 TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
   CpuOpsOptions options;
   options.max_rows = 300;
-  options.use_onednn = false;  // its execute allocates and frees small objects; see dnnl_product.h
+  options.use_onednn = false;  // see the next test
   const auto ops = MakeCpuOps(pool_, memory_, GetParam(), options);
   for (DType act : {DType::kBFloat16, DType::kFloat32}) {
     const LinearSource source(128, act, {{600, act, true}});
@@ -46,6 +48,39 @@ TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
     }
     EXPECT_EQ(Allocations() - before, 0);
   }
+}
+
+// As a server runs: what is allocated is what oneDNN itself allocates in each of its products.
+TEST(CpuOneDnnAllocationTest, OnlyOneDnnAllocates) {
+  if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer owns malloc";
+  if (DetectCpu().widest != CpuIsa::kAvx512Bf16) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  const int64_t k = 512;
+  const int64_t out = 640;  // 10 panels: for two threads so few that each is a product of its own
+  const auto product = DnnlProduct::Make(DType::kBFloat16, k, 256, 1, 1);
+  if (product == nullptr) GTEST_SKIP() << "this oneDNN has no product that qualifies";
+  ThreadPool pool(2);
+  HostMemory memory(pool);
+  const LinearSource source(k, DType::kBFloat16, {{out, DType::kBFloat16, true}});
+  HostMatrix x(DType::kBFloat16, 300, k);
+  x.FillNormal(1);
+  HostMatrix y(DType::kBFloat16, 300, out);
+  HostMatrix sums(DType::kFloat32, 256, 64);
+  const auto linear =
+      PackedLinear::Pack(source.spec(), OpsKernelsFor(CpuIsa::kAvx512Bf16), pool, memory).value();
+  Gemm gemm(CpuIsa::kAvx512Bf16, pool, memory, 300, /*use_onednn=*/true);
+  ASSERT_TRUE(gemm.Prepare(*linear).ok());
+  ASSERT_TRUE(gemm.UsesOneDnn(*linear));
+  const auto allocated = [&](auto run) {
+    for (int i = 0; i < 20; ++i) run();  // on each thread
+    const int64_t before = Allocations();
+    run();
+    return Allocations() - before;
+  };
+  const int64_t of_a_product = allocated([&] {
+    product->Run(0, x.view().data, linear->panel(0), static_cast<float*>(sums.view().data));
+  });
+  const int64_t of_all = allocated([&] { gemm.Run(*linear, x.view(), y.view()); });
+  EXPECT_EQ(of_all, 10 * of_a_product);
 }
 
 TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
@@ -69,6 +104,50 @@ TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
   ops->AddRmsNorm(x.view(), wide.view(), weight, 1e-6F, out.view());
   ops->SiluMul(gate_up.view(), out.view());
   ops->GatherRows(x.view(), {ids.data(), 200}, wide.view());
+  EXPECT_EQ(Allocations() - before, 0);
+}
+
+// Every way through the sampler. A caller that hands the same results again, as here, keeps the
+// room of `top`.
+TEST_P(CpuAllocationTest, DrawsAllocateNothingAfterTheFirst) {
+  const int64_t vocab = 5000;
+  HostMatrix logits(DType::kFloat32, 4, vocab);
+  logits.FillNormal(1);
+  std::vector<SamplingParams> params(6);
+  params[0].temperature = 0;
+  params[1].temperature = 0.7F;
+  params[2].top_k = 40;
+  params[3].top_k = 500;
+  params[3].top_p = 0.9F;
+  params[4].min_p = 0.01F;
+  params[4].top_p = 0.5F;
+  params[5].repetition_penalty = 1.1F;
+  params[5].presence_penalty = 0.5F;
+  params[5].frequency_penalty = 0.5F;
+  params[5].logit_bias = {{3, 1.0F}};
+  const std::vector<TokenId> text = {1, 2, 3, 4, 1};
+  std::vector<SampleRow> rows;
+  for (size_t i = 0; i < params.size(); ++i) {
+    rows.push_back({.logits_row = static_cast<int64_t>(i) % 4,
+                    .params = &params[i],
+                    .prompt = text,
+                    .output = text,
+                    .top_logprobs = 20});
+  }
+  const std::vector<TokenId> targets = {0, 1, 2, 3};
+  std::vector<SampledToken> drawn(rows.size());
+  std::vector<TokenLogprobs> scored(4);
+  const auto sampler = MakeCpuSampler(pool_, GetParam(), vocab);
+  const auto step = [&] {
+    sampler->Sample(logits.view(), rows, absl::MakeSpan(drawn));
+    sampler->Score(logits.view(), targets, 20, absl::MakeSpan(scored));
+  };
+  step();
+  const int64_t before = Allocations();
+  for (int i = 0; i < 3; ++i) {
+    for (SampleRow& row : rows) ++row.output_position;
+    step();
+  }
   EXPECT_EQ(Allocations() - before, 0);
 }
 

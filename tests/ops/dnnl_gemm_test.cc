@@ -1,6 +1,7 @@
 // oneDNN's products have the bits of our kernels, so that who computes a row changes nothing.
 #include "ops/cpu/dnnl_gemm.h"
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -55,16 +56,33 @@ TEST_F(DnnlGemmTest, BitsDoNotDependOnWhoMultiplies) {
   if (used == 0) GTEST_SKIP() << "this oneDNN has no product that qualifies";
 }
 
+// The number that the kernel below gets wrong.
+struct Wrong {
+  int64_t call;  // of the kernel: the panel
+  int64_t row;
+  int64_t column;
+};
+Wrong wrong;
+
+// A sum that differs in its last bit, as one in another order would, wherever it is: the check must
+// see it.
 TEST_F(DnnlGemmTest, AnotherOrderOfSummationIsRefused) {
-  // A kernel that differs in one element, as one with other chunks would: the check must see it.
-  OpsKernels wrong = OpsKernelsFor(CpuIsa::kAvx512Bf16);
-  wrong.gemm[1] = [](const GemmArgs& args) {
+  OpsKernels kernels = OpsKernelsFor(CpuIsa::kAvx512Bf16);
+  DnnlGemm right(kernels, 1);
+  if (!right.Prepare(DType::kBFloat16, 1024, 3)) GTEST_SKIP() << "this oneDNN does not qualify";
+  kernels.gemm[1] = [](const GemmArgs& args) {
     OpsKernelsFor(CpuIsa::kAvx512Bf16).gemm[1](args);
-    static_cast<float*>(args.y)[63] += 1e-6F;
+    if (wrong.call-- != 0) return;
+    float& number = static_cast<float*>(args.y)[wrong.row * args.y_stride + wrong.column];
+    number = std::nextafter(number, 1e30F);
   };
-  DnnlGemm dnnl(wrong, 1);
-  EXPECT_FALSE(dnnl.Prepare(DType::kBFloat16, 1024, 1));
-  EXPECT_EQ(dnnl.Find(DType::kBFloat16, 1024, 1), nullptr);
+  for (Wrong place : {Wrong{0, 0, 0}, Wrong{0, 0, 63}, Wrong{1, 63, 5}, Wrong{2, 64, 0},
+                      Wrong{1, 127, 63}, Wrong{0, 128, 17}, Wrong{2, 255, 63}}) {
+    wrong = place;
+    DnnlGemm dnnl(kernels, 1);
+    EXPECT_FALSE(dnnl.Prepare(DType::kBFloat16, 1024, 3)) << place.call << " " << place.row;
+    EXPECT_EQ(dnnl.Find(DType::kBFloat16, 1024, 3), nullptr);
+  }
 }
 
 TEST_F(DnnlGemmTest, UnpreparedShapesAreNotFound) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -55,10 +57,10 @@ SamplingParams RandomParams(std::mt19937_64& random, int64_t vocab) {
     return *(of.begin() + random() % of.size());
   };
   SamplingParams params;
-  params.temperature = pick({0.0F, 0.1F, 0.7F, 1.0F, 1.5F, 20.0F, 1e-6F});
+  params.temperature = pick({0.0F, 0.1F, 0.7F, 1.0F, 1.5F, 20.0F, 1e-6F, 1e-40F, FLT_TRUE_MIN});
   params.top_k = static_cast<int32_t>(pick({0, 0, 1, 2, 40, 500, 1e6}));
   params.top_p = pick({1.0F, 1.0F, 0.95F, 0.5F, 0.01F, 1e-7F, 0.9999F});
-  params.min_p = pick({0.0F, 0.0F, 0.05F, 0.5F, 1.0F});
+  params.min_p = pick({0.0F, 0.0F, 0.05F, 0.5F, 1.0F, 2.5e-12F});
   params.repetition_penalty = pick({1.0F, 1.0F, 1.3F, 0.7F});
   params.presence_penalty = pick({0.0F, 0.0F, 0.5F, -2.0F});
   params.frequency_penalty = pick({0.0F, 0.0F, 0.3F, -0.1F});
@@ -165,6 +167,83 @@ TEST_P(SamplerTest, RowsWithoutAFiniteGreatestLogitGiveNoToken) {
   }
 }
 
+TEST_P(SamplerTest, ScoresOfARowWithoutAFiniteGreatestLogitAreNone) {
+  std::vector<float> logits = {kNan, kNan, kNan, 1, kInfinity, 2, 0, 1, kNan};
+  const std::vector<TokenId> targets = {0, 0, 2};
+  for (Sampler* sampler : {Make(3).release(), MakeReferenceSampler().release()}) {
+    const std::unique_ptr<Sampler> owner(sampler);
+    std::vector<TokenLogprobs> got(3);
+    got[0].top.resize(2);  // of a step before
+    sampler->Score(View(logits, 3), targets, 3, absl::MakeSpan(got));
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(got[i].chosen.token, kNoToken);
+      EXPECT_TRUE(got[i].top.empty());
+    }
+    EXPECT_EQ(got[2].chosen.token, 2);
+    EXPECT_EQ(got[2].chosen.logprob, -kInfinity);  // NaN counts as -infinity
+    ASSERT_EQ(got[2].top.size(), 2U);
+    EXPECT_EQ(got[2].top[0].token, 1);
+  }
+}
+
+TEST_P(SamplerTest, ATokenWithoutTheLogprobsAskedForIsNone) {
+  std::vector<float> logits = {1, kInfinity, 2};
+  SamplingParams params;
+  params.temperature = 0;
+  const std::vector<TokenId> banned = {1};
+  const SampleRow row{.params = &params, .banned = banned, .top_logprobs = 1};
+  EXPECT_EQ(Draw(*Make(3), logits, row).token, kNoToken);
+  EXPECT_EQ(Draw(*reference_, logits, row).token, kNoToken);
+}
+
+TEST_P(SamplerTest, TopKMayExceedTheNumbersThatARowHas) {
+  for (int64_t vocab : {5, 1000}) {
+    const auto sampler = Make(vocab);
+    std::vector<float> logits(vocab, kNan);
+    logits[vocab - 2] = -3;
+    SamplingParams params;
+    for (int32_t top_k : {2, 4, 999}) {
+      params.top_k = top_k;
+      for (float top_p : {1.0F, 0.5F}) {
+        params.top_p = top_p;
+        EXPECT_EQ(Draw(*sampler, logits, {.params = &params}).token, vocab - 2) << top_k;
+      }
+    }
+  }
+}
+
+TEST_P(SamplerTest, ATinyTemperatureLeavesTheGreatestAlone) {
+  std::mt19937_64 random(1);
+  std::vector<float> logits = Normal(random, 3000, 2.0F);
+  const auto greatest = std::max_element(logits.begin(), logits.end()) - logits.begin();
+  const auto sampler = Make(3000);
+  SamplingParams params;
+  for (float temperature : {1e-30F, 5e-39F, 4e-39F, 1e-40F, FLT_TRUE_MIN}) {
+    params.temperature = temperature;
+    for (float top_p : {1.0F, 0.9F}) {
+      params.top_p = top_p;
+      for (uint64_t position = 0; position < 5; ++position) {
+        const SampleRow row{.params = &params, .output_position = position};
+        EXPECT_EQ(Draw(*sampler, logits, row).token, greatest) << temperature;
+      }
+    }
+  }
+}
+
+// A weight of 2 against a share of 2.5.
+TEST_P(SamplerTest, MinPKeepsNoWeightBelowItsShare) {
+  const auto sampler = Make(2);
+  std::vector<float> logits = {0, -27.0F};  // a weight of 2.07, so 2
+  SamplingParams params;
+  params.min_p = 2.5F * 0x1p-40F;
+  for (uint64_t position = 0; position < 3; ++position) {
+    EXPECT_EQ(Draw(*sampler, logits, {.params = &params, .output_position = position}).token, 0);
+  }
+  EXPECT_EQ(MinWeight(2.5F * 0x1p-40F), 3U);
+  EXPECT_EQ(MinWeight(2.0F * 0x1p-40F), 2U);
+  EXPECT_EQ(MinWeight(1.0F), kUnitWeight);
+}
+
 TEST_P(SamplerTest, BannedTokensAreNeverDrawn) {
   const auto sampler = Make(8);
   std::vector<float> logits = {0, 9, 0, 9, 0, 0, 0, 0};
@@ -199,6 +278,68 @@ TEST_P(SamplerTest, FrequenciesFollowTheSoftmax) {
     chi_square += (counts[i] - want) * (counts[i] - want) / want;
   }
   EXPECT_LT(chi_square, 20.5);  // 5 degrees of freedom, p = 0.001; the seed is fixed
+}
+
+// The edits by hand. The greedy token tells whether y of the edited id is above that of a fixed
+// one, so each case is asked twice: with the other just below and just above what y must be.
+struct EditCase {
+  const char* name;
+  float logit;
+  SamplingParams params;
+  std::vector<TokenId> prompt;
+  std::vector<TokenId> output;
+  float want;
+};
+
+TEST_P(SamplerTest, EditsAreWhatTheyAreByHand) {
+  static constexpr TokenId kId = 1;
+  const auto with = [](float repetition, float presence, float frequency, float bias) {
+    SamplingParams params;
+    params.temperature = 0;
+    params.repetition_penalty = repetition;
+    params.presence_penalty = presence;
+    params.frequency_penalty = frequency;
+    if (bias != 0) params.logit_bias = {{kId, bias}};
+    return params;
+  };
+  const EditCase cases[] = {
+      {"no text", 4, with(2, 1, 1, 0), {}, {}, 4},
+      {"repetition divides y > 0", 4, with(2, 0, 0, 0), {}, {1}, 2},
+      {"repetition multiplies y < 0", -4, with(2, 0, 0, 0), {}, {1}, -8},
+      {"repetition below 1 rewards", 4, with(0.5F, 0, 0, 0), {1}, {}, 8},
+      {"repetition counts the prompt", 4, with(2, 0, 0, 0), {1, 1}, {}, 2},
+      {"repetition once for both", 4, with(2, 0, 0, 0), {1, 1}, {1, 1}, 2},
+      {"presence and frequency do not", 4, with(1, 1, 1, 0), {1}, {}, 4},
+      {"presence once", 4, with(1, 0.5F, 0, 0), {}, {1, 1, 1}, 3.5F},
+      {"presence below 0 rewards", 4, with(1, -0.5F, 0, 0), {}, {1}, 4.5F},
+      {"frequency times the count", 4, with(1, 0, 0.5F, 0), {1}, {1, 3, 1, 1}, 2.5F},
+      {"repetition before the others", 4, with(2, 0.25F, 0.5F, 0), {1}, {1, 1, 1}, 0.25F},
+      {"bias before repetition", -1, with(2, 0, 0, 5), {}, {1}, 2},
+      {"bias may change the side", 1, with(2, 0, 0, -5), {1}, {}, -8},
+      {"all", -1, with(2, 0.25F, 0.5F, 5), {1, 2}, {3, 1, 1}, 0.75F},
+  };
+  const auto sampler = Make(4);
+  for (const EditCase& c : cases) {
+    for (float offset : {-0.125F, 0.125F}) {
+      std::vector<float> logits = {c.want + offset, c.logit, -100, -100};
+      const SampleRow row{.params = &c.params, .prompt = c.prompt, .output = c.output};
+      const TokenId want = offset < 0 ? kId : 0;
+      EXPECT_EQ(Draw(*sampler, logits, row).token, want) << c.name;
+      EXPECT_EQ(Draw(*reference_, logits, row).token, want) << c.name;
+    }
+  }
+}
+
+TEST_P(SamplerTest, ABanOutdoesABias) {
+  SamplingParams params;
+  params.temperature = 0;
+  params.logit_bias = {{1, 100}};
+  params.presence_penalty = -2;
+  const std::vector<TokenId> ids = {1};
+  std::vector<float> logits = {0, 1};
+  const SampleRow row{.params = &params, .output = ids, .banned = ids};
+  EXPECT_EQ(Draw(*Make(2), logits, row).token, 0);
+  EXPECT_EQ(Draw(*reference_, logits, row).token, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, SamplerTest, testing::AllIsas(), testing::IsaName);

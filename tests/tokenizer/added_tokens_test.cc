@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tests/tokenizer/test_util.h"
+#include "tokenizer/detokenizer.h"
 
 namespace quire {
 namespace {
@@ -60,6 +61,10 @@ TEST(AddedTokensTest, NormalizedOnesAreFoundInTheNormalisedText) {
   EXPECT_EQ(tokenizer->Decode({5, 6}, false), "fi<a>");
   // What the decoder reads, "fi", is not what was declared special.
   EXPECT_EQ(tokenizer->Decode({5, 6}, true), "fi<a>");
+  // A stream goes by what the file says of the id.
+  EXPECT_TRUE(tokenizer->IsSpecial(5));
+  IncrementalDetokenizer detokenizer(tokenizer.get(), /*skip_special_tokens=*/true);
+  EXPECT_EQ(detokenizer.Append(5), "");
 }
 
 TEST(AddedTokensTest, OneOfTheModelKeepsItsId) {

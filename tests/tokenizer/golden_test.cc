@@ -112,7 +112,7 @@ std::vector<TokenId> RandomIds(size_t index, int32_t vocab_size) {
 }
 
 // Of the text with the special tokens and of that without. Checks that the text comes out the same
-// token by token, in pieces of valid UTF-8.
+// token by token, but where the detokenizer says otherwise, in pieces of valid UTF-8.
 uint32_t DecodedDigest(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
   uint32_t crc = 0;
   for (const bool skip_special_tokens : {false, true}) {
@@ -126,7 +126,8 @@ uint32_t DecodedDigest(const Tokenizer& tokenizer, const std::vector<TokenId>& i
       joined += piece;
     }
     joined += detokenizer.Finish();
-    EXPECT_TRUE(valid && joined == text) << "ids " << absl::StrJoin(ids, " ");
+    const bool same = joined == text || HasSpoiltByteRun(tokenizer, ids, skip_special_tokens);
+    EXPECT_TRUE(valid && same) << "ids " << absl::StrJoin(ids, " ");
     crc = Crc32(text, crc);
   }
   return crc;

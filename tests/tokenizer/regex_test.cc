@@ -17,7 +17,8 @@ std::string Matches(absl::string_view pattern, absl::string_view text) {
   const auto regex = Regex::Compile(pattern);
   if (!regex.ok()) return std::string(regex.status().message());
   std::string out;
-  const absl::Status status = (*regex)->FindAll(text, [&](size_t begin, size_t end) {
+  CpuLimit cpu_limit = CpuLimit::ForText(text.size());
+  const absl::Status status = (*regex)->FindAll(text, &cpu_limit, [&](size_t begin, size_t end) {
     absl::StrAppend(&out, "<", text.substr(begin, end - begin), ">");
   });
   return status.ok() ? out : std::string(status.message());
@@ -84,11 +85,37 @@ TEST(RegexTest, RunawayBacktrackingIsAnError) {
   EXPECT_THAT(Matches("(a+)+$", std::string(50, 'a') + "b"), HasSubstr("gave up on this text"));
 }
 
+// A text cut in pieces must not have the limit's time for each.
+TEST(RegexTest, TheLimitOfTimeIsOneForAllSearches) {
+  const auto regex = Regex::Compile("a(?=a*[bc])");
+  ASSERT_TRUE(regex.ok());
+  const std::string text(4000, 'a');  // each byte looks ahead to the end: some milliseconds
+  const auto search = [&](CpuLimit* limit) {
+    return (*regex)->FindAll(text, limit, [](size_t, size_t) {});
+  };
+  constexpr double kSeconds = 0.3;
+  CpuLimit of_all(kSeconds);
+  absl::Status status;
+  int searches = 0;
+  for (; status.ok() && searches < 2000; ++searches) status = search(&of_all);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("gave up on this text"));
+  EXPECT_GT(searches, 1);
+  CpuLimit of_one(kSeconds);
+  EXPECT_TRUE(search(&of_one).ok());
+  // What is over is over for short texts too, if there are enough of them.
+  for (searches = 0, status = absl::OkStatus(); status.ok() && searches < 1000; ++searches) {
+    status = (*regex)->FindAll("x", &of_all, [](size_t, size_t) {});
+  }
+  EXPECT_FALSE(status.ok());
+}
+
 TEST(RegexTest, TrailingSpacePatternOfDeepSeekIsLinear) {
   const auto regex = Regex::Compile(R"(\s+$)");
   ASSERT_TRUE(regex.ok());
   const std::string text = std::string(1'000'000, ' ') + "x";
-  EXPECT_LT(Seconds([&] { (void)(*regex)->FindAll(text, [](size_t, size_t) {}); }), 0.5);
+  CpuLimit cpu_limit = CpuLimit::ForText(text.size());
+  EXPECT_LT(Seconds([&] { (void)(*regex)->FindAll(text, &cpu_limit, [](size_t, size_t) {}); }),
+            0.5);
   EXPECT_EQ(Matches(R"(\s+$)", "  a  \n b \n\n"), "<  >< \n\n>");
 }
 

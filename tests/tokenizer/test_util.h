@@ -2,6 +2,8 @@
 #ifndef QUIRE_TESTS_TOKENIZER_TEST_UTIL_H_
 #define QUIRE_TESTS_TOKENIZER_TEST_UTIL_H_
 
+#include <simdjson.h>
+
 #include <chrono>
 #include <fstream>
 #include <memory>
@@ -73,6 +75,29 @@ inline std::string Tokens(const Tokenizer& tokenizer, absl::string_view text,
     absl::StrAppend(&out, out.empty() ? "" : "|", tokenizer.IdToToken(id));
   }
   return out;
+}
+
+// Whether some run of byte tokens ("<0xE2>") among `ids` is not valid UTF-8: there a stream's text
+// differs from Decode's.
+inline bool HasSpoiltByteRun(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
+                             bool skip_special_tokens) {
+  std::string run;
+  bool spoilt = false;
+  const auto end_run = [&] {
+    spoilt = spoilt || !simdjson::validate_utf8(run);
+    run.clear();
+  };
+  for (const TokenId id : ids) {
+    const std::string text(tokenizer.IdToToken(id));
+    if (text.empty() || (skip_special_tokens && tokenizer.IsSpecial(id))) continue;
+    if (text.size() == 6 && text.substr(0, 3) == "<0x") {
+      run.push_back(static_cast<char>(std::stoi(text.substr(3, 2), nullptr, 16)));
+    } else {
+      end_run();
+    }
+  }
+  end_run();
+  return spoilt;
 }
 
 inline std::string Repeat(absl::string_view unit, size_t bytes) {

@@ -111,12 +111,9 @@ TEST(TokenizerFileTest, IdsAreBoundedIntegersThatDoNotRepeat) {
             "test.json: model.vocab.a: found 1.5, expected an id from 0 to 4194303");
   EXPECT_EQ(with_vocab(R"({"a":"1"})"),
             "test.json: model.vocab.a: found \"1\", expected an id from 0 to 4194303");
-  EXPECT_EQ(
-      with_vocab(R"({"a":1,"b":1})"),
-      "test.json: model.vocab.b: found 1, expected a token and an id that do not occur twice");
-  EXPECT_EQ(
-      with_vocab(R"({"a":1,"a":2})"),
-      "test.json: model.vocab.a: found 2, expected a token and an id that do not occur twice");
+  EXPECT_EQ(with_vocab(R"({"a":1,"b":1})"), "ok");  // as the package
+  EXPECT_EQ(with_vocab(R"({"a":1,"a":2})"),
+            "test.json: model.vocab.a: found 2, expected a token that does not occur twice");
   EXPECT_EQ(with_vocab("[]"),
             "test.json: model.vocab: found an array, expected an object of tokens and ids");
   EXPECT_EQ(with_vocab("{}"), "ok");

@@ -1,11 +1,16 @@
 #include "tokenizer/unicode.h"
 
 #include <gtest/gtest.h>
+#include <utf8proc.h>
 
+#include <cstdlib>
 #include <string>
 
 #include "tests/tokenizer/test_util.h"
 #include "tokenizer/unicode_normalize.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
 namespace quire {
 namespace {
@@ -51,6 +56,31 @@ TEST(Utf8Test, BytesInAnyChunksGiveTheTextOfAll) {
     text += ReplaceInvalidUtf8(pending);
     EXPECT_EQ(text, ReplaceInvalidUtf8(bytes)) << "in chunks of " << chunk;
   }
+}
+
+// The tables of unicode_data.h settle what the libraries' versions may lack. A library that knows
+// Unicode 17 would class its new characters, which the package does not know: those ranges must
+// then be added, as unassigned, and tests/golden/tokenizer made to cover them.
+TEST(UnicodeVersionTest, TheTablesCoverTheLibraries) {
+  char pcre2[64] = "";
+  ASSERT_GT(pcre2_config(PCRE2_CONFIG_UNICODE_VERSION, pcre2), 0);
+  const char* const utf8proc = utf8proc_unicode_version();
+  for (const char* version : {static_cast<const char*>(pcre2), utf8proc}) {
+    EXPECT_GE(std::atoi(version), 14) << version;
+    EXPECT_LE(std::atoi(version), 16) << version;
+  }
+}
+
+TEST(ClassesTest, WhiteSpaceAndWordsAreThoseOfTheStandard) {
+  std::string spaces;
+  for (char32_t c = 0; c < 0x110000; ++c) {
+    if (IsWhitespace(c)) absl::StrAppend(&spaces, absl::Hex(static_cast<uint32_t>(c)), " ");
+  }
+  EXPECT_EQ(spaces,
+            "9 a b c d 20 85 a0 1680 2000 2001 2002 2003 2004 2005 2006 2007 2008 2009 200a 2028 "
+            "2029 202f 205f 3000 ");
+  for (const char32_t c : {0x24B6U, 0x24E9U, 0x1F130U, 0x1F189U, 0x200CU}) EXPECT_TRUE(IsWord(c));
+  for (const char32_t c : {0x24B5U, 0x24EAU, 0x1F14AU, 0x1F18AU, 0x200EU}) EXPECT_FALSE(IsWord(c));
 }
 
 TEST(NormalizeTest, ComposesAndDecomposes) {

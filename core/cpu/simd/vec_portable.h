@@ -1,5 +1,5 @@
-// Vectors of what every x86-64 has (and anything else: no intrinsics), by the vector types of GCC
-// and Clang; see vec.h for what each function does. Fma rounds twice here.
+// Vectors of what every x86-64 has (SSE2), by the vector types of GCC and Clang, without
+// intrinsics; see vec.h for what each function does. Fma rounds twice here.
 #ifndef QUIRE_CORE_CPU_SIMD_VEC_PORTABLE_H_
 #define QUIRE_CORE_CPU_SIMD_VEC_PORTABLE_H_
 

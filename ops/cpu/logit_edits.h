@@ -1,6 +1,6 @@
 // The edits that sampling makes to a copy of a row of logits, in host memory.
-#ifndef QUIRE_OPS_LOGIT_EDITS_H_
-#define QUIRE_OPS_LOGIT_EDITS_H_
+#ifndef QUIRE_OPS_CPU_LOGIT_EDITS_H_
+#define QUIRE_OPS_CPU_LOGIT_EDITS_H_
 
 #include "absl/types/span.h"
 #include "ops/sampler.h"
@@ -16,4 +16,4 @@ void EditLogits(const SampleRow& row, absl::Span<float> y, absl::Span<int32_t> c
 
 }  // namespace quire
 
-#endif  // QUIRE_OPS_LOGIT_EDITS_H_
+#endif  // QUIRE_OPS_CPU_LOGIT_EDITS_H_

@@ -1,4 +1,4 @@
-#include "ops/logit_edits.h"
+#include "ops/cpu/logit_edits.h"
 
 #include <cmath>
 #include <limits>
@@ -23,13 +23,15 @@ void Penalize(const SamplingParams& params, absl::Span<const TokenId> prompt,
     y[id] = y[id] - params.frequency_penalty * static_cast<float>(count) - params.presence_penalty;
     counts[id] = -1;
   }
-  for (TokenId id : prompt) {
-    if (counts[id] < 0) continue;
-    repeat(id);
-    counts[id] = -1;
+  if (params.repetition_penalty != 1.0F) {  // all that the prompt has a part in
+    for (TokenId id : prompt) {
+      if (counts[id] < 0) continue;
+      repeat(id);
+      counts[id] = -1;
+    }
+    for (TokenId id : prompt) counts[id] = 0;
   }
   for (TokenId id : output) counts[id] = 0;
-  for (TokenId id : prompt) counts[id] = 0;
 }
 
 }  // namespace
