@@ -71,7 +71,8 @@ void AddModelFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
       ->capture_default_str()
       ->group("Model");
   app.add_option("--load-format", raw.load_format,
-                 "safetensors, or random: weights from a fixed seed, where there are none to read")
+                 "safetensors, or random: no weights are read, they come from a fixed seed; "
+                 "tokenizer.json is taken where there is one")
       ->check(CLI::IsMember({"safetensors", "random"}))
       ->capture_default_str()
       ->group("Model");

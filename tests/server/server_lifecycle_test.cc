@@ -104,7 +104,7 @@ TEST(ServerDrain, AStepLongerThanTheLastWritesStillEndsItsRequestWithAnEvent) {
   ASSERT_FALSE(server.address().empty()) << server.StderrText();
   const auto stub = server.Connect();
   v1::GenerateRequest request;
-  for (uint32_t i = 0; i < 1000; ++i) request.mutable_token_ids()->add_ids(i % 300);
+  for (uint32_t i = 0; i < 700; ++i) request.mutable_token_ids()->add_ids(i % 300);
   grpc::ClientContext context;
   const auto reader = stub->GenerateStream(&context, request);
   v1::GenerateEvent event;
