@@ -12,6 +12,7 @@ namespace quire {
 
 // Tokens are the field's plain integers; a valid id is in [0, vocabulary size).
 using TokenId = int32_t;
+inline constexpr TokenId kNoToken = -1;
 
 template <typename Tag, typename Int>
 class StrongId {

@@ -73,6 +73,13 @@ JsonNode JsonNode::Element(size_t index, dom::element value) const {
   return JsonNode(file_, absl::StrCat(path_, "[", index, "]"), value);
 }
 
+bool JsonNode::Has(absl::string_view key) const {
+  dom::object object;
+  dom::element value;
+  return value_.get(object) == simdjson::SUCCESS &&
+         object.at_key({key.data(), key.size()}).get(value) == simdjson::SUCCESS;
+}
+
 std::optional<JsonNode> JsonNode::Find(absl::string_view key) const {
   dom::object object;
   dom::element value;

@@ -26,7 +26,8 @@ class JsonNode {
       : file_(file), path_(std::move(path)), value_(value) {}
 
   // Members of an object. Find gives nullopt where it is absent or null, or where this is no
-  // object.
+  // object; Has tells absent from null.
+  bool Has(absl::string_view key) const;
   absl::StatusOr<JsonNode> Member(absl::string_view key) const;
   std::optional<JsonNode> Find(absl::string_view key) const;
   absl::StatusOr<std::vector<std::pair<std::string, JsonNode>>> Members() const;

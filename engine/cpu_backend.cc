@@ -1,7 +1,5 @@
 #include "engine/cpu_backend.h"
 
-#include <sched.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,19 +7,13 @@
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
+#include "core/cpu/usable_cpus.h"
 #include "core/status_macros.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ops/cpu/cpu_sampler.h"
 
 namespace quire {
 namespace {
-
-// CPUs that this process may run on: affinity masks (containers, taskset) count.
-int UsableCpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 class CpuBackend : public Backend {
  public:

@@ -84,7 +84,7 @@ bool Engine::Step() {
 }
 
 void Engine::CommitOldest() {
-  const StepResult result = executor_->Wait();
+  const StepResult& result = executor_->Wait();
   StepPlan plan = std::move(outstanding_.front());
   outstanding_.pop_front();
   scheduler_.Commit(std::move(plan), result, absl::Now());
@@ -92,7 +92,8 @@ void Engine::CommitOldest() {
 
 // Hands every event to its stream, and forgets streams that have had their last.
 void Engine::Emit() {
-  for (TokenEvent& event : scheduler_.TakeEvents()) {
+  scheduler_.TakeEvents(events_);
+  for (TokenEvent& event : events_) {
     const RequestKey key = event.request;
     const auto found = streams_.find(key);
     QUIRE_CHECK(found != streams_.end()) << "request " << key;

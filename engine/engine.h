@@ -120,6 +120,7 @@ class Engine {
   std::deque<StepPlan> outstanding_;
   int64_t steps_ = 0;
   std::vector<Command> admitting_;
+  std::vector<TokenEvent> events_;  // scratch of Emit
 
   mutable std::mutex mutex_;
   std::condition_variable work_;   // commands_ or stopping_ changed

@@ -18,8 +18,8 @@ class Executor {
   // Starts a batch, which stays valid until its result has been taken. At most pipeline_depth are
   // under way.
   virtual void Submit(const StepBatch& batch) = 0;
-  // Waits for the oldest batch under way and takes its result.
-  virtual StepResult Wait() = 0;
+  // Waits for the oldest batch under way. Its result stays valid until the next call of either.
+  virtual const StepResult& Wait() = 0;
 };
 
 // Runs a batch on the calling thread, within Submit. The parts outlive it.

@@ -19,10 +19,10 @@ class InlineExecutor : public Executor {
     has_result_ = true;
   }
 
-  StepResult Wait() override {
+  const StepResult& Wait() override {
     QUIRE_CHECK(has_result_);
     has_result_ = false;
-    return std::exchange(result_, {});
+    return result_;
   }
 
  private:

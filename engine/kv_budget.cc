@@ -1,6 +1,7 @@
 #include "engine/kv_budget.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -37,14 +38,17 @@ size_t TotalBytes(const std::vector<KvGroupStorage>& pools) {
   return bytes;
 }
 
-int64_t MaxTokens(const SchedulerConfig& scheduler) {
-  return scheduler.max_num_sequences * scheduler.context_tokens;
+// What all sequences at full length hold, as far as block ids reach.
+int64_t MaxTokens(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
+  const int64_t block_tokens = kv_groups.groups.front().layout.block_tokens;
+  return std::min(scheduler.max_num_sequences * scheduler.context_tokens,
+                  std::numeric_limits<int32_t>::max() * block_tokens);
 }
 
 }  // namespace
 
 size_t MaxKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
-  return TotalBytes(PoolsFor(kv_groups, scheduler, MaxTokens(scheduler)));
+  return TotalBytes(PoolsFor(kv_groups, scheduler, MaxTokens(kv_groups, scheduler)));
 }
 
 absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_groups,
@@ -56,11 +60,11 @@ absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_grou
   };
   int64_t low = 1;
   if (bytes_for(low) > budget_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("--kv-cache-bytes ", budget_bytes,
-                                                     " is too small: the least that works is ",
-                                                     bytes_for(low), " bytes"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a KV cache of ", budget_bytes, " bytes is too small: the least that works is ",
+        bytes_for(low), " bytes (--kv-cache-bytes)"));
   }
-  int64_t high = CeilDiv(MaxTokens(scheduler), block_tokens);
+  int64_t high = CeilDiv(MaxTokens(kv_groups, scheduler), block_tokens);
   while (low < high) {  // the most blocks that fit, in [low, high]
     const int64_t middle = (low + high + 1) / 2;
     if (bytes_for(middle) <= budget_bytes) {

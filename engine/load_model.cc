@@ -55,9 +55,13 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   SchedulerConfig scheduler;
   scheduler.max_batch_tokens = options.max_batch_tokens;
   scheduler.max_num_sequences = options.max_num_sequences;
-  scheduler.context_tokens = options.max_context > 0
-                                 ? std::min(options.max_context, config_.max_position_embeddings)
-                                 : config_.max_position_embeddings;
+  if (options.max_context > config_.max_context()) {
+    return absl::OutOfRangeError(absl::StrCat("--max-context ", options.max_context,
+                                              ": the model has ", config_.max_context(),
+                                              " positions"));
+  }
+  scheduler.context_tokens =
+      options.max_context > 0 ? options.max_context : config_.max_position_embeddings;
   scheduler.pipeline_depth = backend_->pipeline_depth();
   scheduler.share_generated_blocks = backend_->prefill_equals_decode();
   scheduler.stall_limit = options.stall_limit;
@@ -82,11 +86,12 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   // No position lies beyond what the pools hold.
   limits.max_positions = std::min(limits.max_positions, KvManager(engine.kv).MaxSequenceTokens());
 
+  // What fails fast goes before what takes long.
+  QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
   QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
                          LoadWeights(config_, act_dtype_, *source, backend_->ops(), progress));
   unused_tensors_ = source->Unused();
   source.reset();
-  QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
   QUIRE_ASSIGN_OR_RETURN(
       decoder_,
       Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
@@ -100,7 +105,8 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
     const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
     const DecoderLimits& limits) const {
   const size_t weights = static_cast<size_t>(CountParameters(config_)) * DTypeBytes(act_dtype_);
-  const size_t activations = Decoder::ActivationBytes(config_, act_dtype_, limits);
+  const size_t activations = Decoder::ActivationBytes(config_, act_dtype_, limits) +
+                             RopeTables::Bytes(config_.rope, limits.max_positions);
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
   // Unasked, the cache takes at most half of what the rest leaves.
@@ -108,7 +114,7 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
       std::min({kDefaultKvBytes, left / 2, MaxKvBytes(kv_groups, scheduler)}));
   if (weights + activations + budget > available) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "the model does not fit: weights ", Mebibytes(weights), " + activations ",
+        "the model does not fit: weights ", Mebibytes(weights), " + activations and rope tables ",
         Mebibytes(activations), " + KV cache ", Mebibytes(budget), " = ",
         Mebibytes(weights + activations + budget), ", but ", Mebibytes(available),
         " are available; lower --kv-cache-bytes or --max-batch-tokens, or use a smaller model"));

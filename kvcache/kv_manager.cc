@@ -74,6 +74,7 @@ PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt tok
   max_blocks = std::min(max_blocks, static_cast<int32_t>(kv.chain.size()) - 1);
   // Nodes up to the first block that some full group lacks.
   PrefixHit hit;
+  std::vector<int32_t> nodes;
   for (int32_t block = 0; block < max_blocks; ++block) {
     const int32_t node =
         index_.Find(kv.chain[block + 1], kv.chain[block], BlockTokens(block, token));
@@ -83,27 +84,29 @@ PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt tok
       if (config_.groups[group].window == 0 && !holds) full_groups_hold = false;
     }
     if (!full_groups_hold) break;
-    hit.nodes.push_back(node);
+    nodes.push_back(node);
   }
   // The longest prefix whose last window each window group still holds.
   const auto windows_hold = [&](int32_t blocks) {
     for (int group = 0; group < num_groups(); ++group) {
       const int64_t next_position = int64_t{blocks} * config_.block_tokens;
       for (int32_t block = FirstVisibleBlock(group, next_position); block < blocks; ++block) {
-        const int32_t node = hit.nodes[block];
+        const int32_t node = nodes[block];
         if (node == PrefixIndex::kNoNode || !index_.Holds(node, group)) return false;
       }
     }
     return true;
   };
-  hit.blocks = static_cast<int32_t>(hit.nodes.size());
+  hit.blocks = static_cast<int32_t>(nodes.size());
   while (hit.blocks > 0 && !windows_hold(hit.blocks)) --hit.blocks;
 
   hit.revived.assign(num_groups(), 0);
+  hit.held.resize(num_groups());
   for (int group = 0; group < num_groups(); ++group) {
     const int64_t next_position = int64_t{hit.blocks} * config_.block_tokens;
     for (int32_t block = FirstVisibleBlock(group, next_position); block < hit.blocks; ++block) {
-      const BlockId held = index_.BlockOf(hit.nodes[block], group);
+      const BlockId held = index_.BlockOf(nodes[block], group);
+      hit.held[group].push_back(held);
       hit.revived[group] += pools_[group].references(held) == 0 ? 1 : 0;
     }
   }
@@ -114,12 +117,9 @@ void KvManager::TakeHit(SequenceKv& kv, const PrefixHit& hit) {
   for (int group = 0; group < num_groups(); ++group) {
     BlockTable& table = kv.tables[group];
     QUIRE_CHECK(table.blocks.empty());
-    table.first_block = FirstVisibleBlock(group, int64_t{hit.blocks} * config_.block_tokens);
-    for (int32_t block = table.first_block; block < hit.blocks; ++block) {
-      const BlockId held = index_.BlockOf(hit.nodes[block], group);
-      pools_[group].AddReference(held);
-      table.blocks.push_back(held);
-    }
+    table.first_block = hit.blocks - static_cast<int32_t>(hit.held[group].size());
+    table.blocks = hit.held[group];
+    for (BlockId block : table.blocks) pools_[group].AddReference(block);
   }
   kv.published_blocks = hit.blocks;
 }
@@ -151,7 +151,7 @@ BlockId KvManager::Take(int group) {
   return taken.block;
 }
 
-void KvManager::Reserve(SequenceKv& kv, int64_t begin, int64_t end, int64_t full_end,
+void KvManager::Reserve(SequenceKv& kv, int64_t begin, int64_t end, int64_t full_end, PlanId plan,
                         std::vector<PageCopy>& copies) {
   const GroupCounts needed = BlocksNeeded(kv, begin, end, full_end);
   for (int group = 0; group < num_groups(); ++group) {
@@ -162,7 +162,9 @@ void KvManager::Reserve(SequenceKv& kv, int64_t begin, int64_t end, int64_t full
       BlockId& tail = table.At(static_cast<int32_t>(begin / config_.block_tokens));
       const BlockId own = Take(group);
       copies.push_back({.group = group, .source = tail, .target = own});
-      pools_[group].Release(tail);  // others hold it still, so it can't become free under the copy
+      PlanId& last_named = last_named_[group][tail.value()];  // the copy reads it
+      last_named = std::max(last_named, plan);
+      pools_[group].Release(tail);  // others hold it still
       tail = own;
       --to_append;
     }
@@ -201,7 +203,7 @@ void KvManager::Release(int group, BlockId block, PlanId plan) {
   PlanId& last_named = last_named_[group][block.value()];
   last_named = std::max(last_named, plan);
   if (pools_[group].references(block) == 1 && last_named > last_committed_) {
-    pending_.push_back({.plan = last_named, .group = group, .block = block});
+    pending_.push_back({.group = group, .block = block});
   } else {
     pools_[group].Release(block);
   }
@@ -237,8 +239,10 @@ void KvManager::CommitPlan(PlanId plan) {
   last_committed_ = plan;
   size_t kept = 0;
   for (size_t i = 0; i < pending_.size(); ++i) {
-    if (pending_[i].plan <= plan) {
-      pools_[pending_[i].group].Release(pending_[i].block);
+    // A later plan may have come to name the block since it was released.
+    const auto [group, block] = pending_[i];
+    if (last_named_[group][block.value()] <= plan) {
+      pools_[group].Release(block);
     } else {
       pending_[kept++] = pending_[i];
     }

@@ -53,9 +53,10 @@ struct SequenceKv {
 
 // A cached prefix that a sequence could start from.
 struct PrefixHit {
-  int32_t blocks = 0;          // full blocks [0, n) need no computing
-  GroupCounts revived;         // per group, unreferenced blocks that taking the hit would use up
-  std::vector<int32_t> nodes;  // of the index, at least `blocks` of them
+  int32_t blocks = 0;   // full blocks [0, n) need no computing
+  GroupCounts revived;  // per group, unreferenced blocks that taking the hit would use up
+  // Per group, the blocks from the first that the next row sees to the last of the hit.
+  absl::InlinedVector<std::vector<BlockId>, 2> held;
 };
 
 // Reads token i of a sequence.
@@ -90,8 +91,8 @@ class KvManager {
   // full groups are covered to full_end (>= end). Copies for shared tails are counted.
   GroupCounts BlocksNeeded(const SequenceKv& kv, int64_t begin, int64_t end,
                            int64_t full_end) const;
-  // Takes them; appends the copies that must precede the rows.
-  void Reserve(SequenceKv& kv, int64_t begin, int64_t end, int64_t full_end,
+  // Takes them for `plan`; appends the copies that must precede its rows.
+  void Reserve(SequenceKv& kv, int64_t begin, int64_t end, int64_t full_end, PlanId plan,
                std::vector<PageCopy>& copies);
 
   // child, which is empty, shares everything that parent holds.
@@ -121,7 +122,6 @@ class KvManager {
  private:
   // The last reference of a block that an outstanding plan names.
   struct PendingRelease {
-    PlanId plan;
     int group = 0;
     BlockId block;
   };

@@ -14,10 +14,23 @@ namespace {
 
 constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 
-// What an architecture adds to the fields that all share.
+// Beyond what any model has, and small enough that no product of them overflows.
+constexpr int64_t kMaxLayers = 1000;
+constexpr int64_t kMaxHeads = 1 << 14;
+constexpr int64_t kMaxHeadDim = 256;
+constexpr int64_t kMaxHiddenSize = 1 << 20;
+constexpr int64_t kMaxIntermediateSize = 1 << 22;
+constexpr int64_t kMaxVocabSize = 1 << 22;
+constexpr int64_t kMaxPositions = 1 << 26;
+
+// What an architecture adds to the fields that all share, and what transformers takes for a field
+// that config.json lacks (0: num_attention_heads, and hidden_size / num_attention_heads; null
+// stands for these in every family).
 struct Family {
   const char* architecture;
   absl::Status (*read)(const JsonNode& root, ModelConfig& config);
+  int absent_kv_heads = 0;
+  int absent_head_dim = 0;
 };
 
 // The window of each layer: `layer_types` where the file has them, else all layers alike from
@@ -56,8 +69,13 @@ absl::Status ReadLlama(const JsonNode& root, ModelConfig& config) {
   return ReadLayerWindows(root, 0, config.num_layers, config);
 }
 
+// The window, where transformers takes 4096 for a config.json without it; null is none.
+absl::StatusOr<int64_t> ReadWindow(const JsonNode& root) {
+  return root.IntegerOr("sliding_window", 1, kMaxInt, root.Has("sliding_window") ? 0 : 4096);
+}
+
 absl::Status ReadMistral(const JsonNode& root, ModelConfig& config) {
-  QUIRE_ASSIGN_OR_RETURN(const int64_t window, root.IntegerOr("sliding_window", 1, kMaxInt, 0));
+  QUIRE_ASSIGN_OR_RETURN(const int64_t window, ReadWindow(root));
   return ReadLayerWindows(root, static_cast<int>(window), 0, config);
 }
 
@@ -66,7 +84,7 @@ absl::Status ReadQwenWindows(const JsonNode& root, ModelConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(const bool slides, root.BoolOr("use_sliding_window", false));
   int64_t window = 0;
   if (slides) {
-    QUIRE_ASSIGN_OR_RETURN(window, root.IntegerOr("sliding_window", 1, kMaxInt, 4096));
+    QUIRE_ASSIGN_OR_RETURN(window, ReadWindow(root));
   }
   QUIRE_ASSIGN_OR_RETURN(const int64_t first, root.IntegerOr("max_window_layers", 0, kMaxInt, 28));
   return ReadLayerWindows(root, static_cast<int>(window), first, config);
@@ -86,9 +104,9 @@ absl::Status ReadQwen3(const JsonNode& root, ModelConfig& config) {
 
 constexpr Family kFamilies[] = {
     {"LlamaForCausalLM", ReadLlama},
-    {"MistralForCausalLM", ReadMistral},
-    {"Qwen2ForCausalLM", ReadQwen2},
-    {"Qwen3ForCausalLM", ReadQwen3},
+    {"MistralForCausalLM", ReadMistral, 8},
+    {"Qwen2ForCausalLM", ReadQwen2, 32},
+    {"Qwen3ForCausalLM", ReadQwen3, 32, 128},
 };
 
 absl::StatusOr<const Family*> FindFamily(const JsonNode& root, ModelConfig& config) {
@@ -106,37 +124,40 @@ absl::StatusOr<const Family*> FindFamily(const JsonNode& root, ModelConfig& conf
                    " is not one of those that run: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status ReadSizes(const JsonNode& root, ModelConfig& config) {
-  const auto read = [&](const char* key, auto& field) -> absl::Status {
+absl::Status ReadSizes(const JsonNode& root, const Family& family, ModelConfig& config) {
+  const auto read = [&](const char* key, int64_t limit, auto& field) -> absl::Status {
     QUIRE_ASSIGN_OR_RETURN(const JsonNode member, root.Member(key));
-    QUIRE_ASSIGN_OR_RETURN(const int64_t value, member.Integer(1, kMaxInt));
+    QUIRE_ASSIGN_OR_RETURN(const int64_t value, member.Integer(1, limit));
     field = static_cast<std::decay_t<decltype(field)>>(value);
     return absl::OkStatus();
   };
-  QUIRE_RETURN_IF_ERROR(read("hidden_size", config.hidden_size));
-  QUIRE_RETURN_IF_ERROR(read("num_hidden_layers", config.num_layers));
-  QUIRE_RETURN_IF_ERROR(read("num_attention_heads", config.num_heads));
-  QUIRE_RETURN_IF_ERROR(read("intermediate_size", config.intermediate_size));
-  QUIRE_RETURN_IF_ERROR(read("vocab_size", config.vocab_size));
-  QUIRE_RETURN_IF_ERROR(read("max_position_embeddings", config.max_position_embeddings));
-  QUIRE_ASSIGN_OR_RETURN(const int64_t kv_heads,
-                         root.IntegerOr("num_key_value_heads", 1, kMaxInt, config.num_heads));
+  QUIRE_RETURN_IF_ERROR(read("hidden_size", kMaxHiddenSize, config.hidden_size));
+  QUIRE_RETURN_IF_ERROR(read("num_hidden_layers", kMaxLayers, config.num_layers));
+  QUIRE_RETURN_IF_ERROR(read("num_attention_heads", kMaxHeads, config.num_heads));
+  QUIRE_RETURN_IF_ERROR(read("intermediate_size", kMaxIntermediateSize, config.intermediate_size));
+  QUIRE_RETURN_IF_ERROR(read("vocab_size", kMaxVocabSize, config.vocab_size));
+  QUIRE_RETURN_IF_ERROR(
+      read("max_position_embeddings", kMaxPositions, config.max_position_embeddings));
+  const auto or_absent = [&](const char* key, int absent, int64_t derived) {
+    return absent > 0 && !root.Has(key) ? absent : derived;
+  };
+  QUIRE_ASSIGN_OR_RETURN(
+      const int64_t kv_heads,
+      root.IntegerOr("num_key_value_heads", 1, kMaxHeads,
+                     or_absent("num_key_value_heads", family.absent_kv_heads, config.num_heads)));
   config.num_kv_heads = static_cast<int>(kv_heads);
   if (config.num_heads % config.num_kv_heads != 0) {
     return root.Error(absl::StrCat("num_attention_heads (", config.num_heads,
                                    ") is not a multiple of num_key_value_heads (", kv_heads, ")"));
   }
-  QUIRE_ASSIGN_OR_RETURN(
-      const int64_t head_dim,
-      root.IntegerOr("head_dim", 1, kMaxInt, config.hidden_size / config.num_heads));
+  QUIRE_ASSIGN_OR_RETURN(const int64_t head_dim,
+                         root.IntegerOr("head_dim", 1, kMaxInt,
+                                        or_absent("head_dim", family.absent_head_dim,
+                                                  config.hidden_size / config.num_heads)));
   config.head_dim = static_cast<int>(head_dim);
-  if (head_dim % 2 != 0 || head_dim > 256) {
-    return root.Error(
-        absl::StrCat("head_dim is ", head_dim, ", expected an even number of at most 256"));
-  }
-  if (config.num_layers > 1000) {
-    return root.Error(
-        absl::StrCat("num_hidden_layers is ", config.num_layers, ", expected at most 1000"));
+  if (head_dim % 2 != 0 || head_dim < 2 || head_dim > kMaxHeadDim) {
+    return root.Error(absl::StrCat("head_dim is ", head_dim, ", expected an even number from 2 to ",
+                                   kMaxHeadDim));
   }
   return absl::OkStatus();
 }
@@ -156,9 +177,14 @@ absl::Status ReadRope(const JsonNode& root, ModelConfig& config) {
     QUIRE_ASSIGN_OR_RETURN(rotated_part,
                            parameters->NumberOr("partial_rotary_factor", rotated_part));
   }
-  rope.rotary_dim = static_cast<int>(config.head_dim * rotated_part);
-  if (rope.theta <= 0)
+  if (rope.theta <= 0) {
     return root.Error(absl::StrCat("rope_theta is ", rope.theta, ", expected > 0"));
+  }
+  if (rotated_part <= 0 || rotated_part > 1) {
+    return root.Error(
+        absl::StrCat("partial_rotary_factor is ", rotated_part, ", expected above 0, to 1"));
+  }
+  rope.rotary_dim = static_cast<int>(config.head_dim * rotated_part);
   if (rope.rotary_dim % 2 != 0 || rope.rotary_dim <= 0 || rope.rotary_dim > config.head_dim) {
     return root.Error(absl::StrCat("partial_rotary_factor ", rotated_part, " of head_dim ",
                                    config.head_dim, " rotates ", rope.rotary_dim,
@@ -176,7 +202,7 @@ absl::Status ReadRope(const JsonNode& root, ModelConfig& config) {
   const auto read = [&](const char* key, double& field) -> absl::Status {
     QUIRE_ASSIGN_OR_RETURN(const JsonNode member, scaling->Member(key));
     QUIRE_ASSIGN_OR_RETURN(field, member.Number());
-    if (field <= 0) return member.Unexpected("a number above 0");
+    if (field <= 0 || field > 1e6) return member.Unexpected("a number above 0, to 1e6");
     return absl::OkStatus();
   };
   QUIRE_RETURN_IF_ERROR(read("factor", rope.factor));
@@ -213,19 +239,22 @@ absl::StatusOr<std::vector<TokenId>> ReadTokenIds(const JsonNode& root, const ch
   return ids;
 }
 
-absl::Status ReadCommon(const JsonNode& root, ModelConfig& config) {
+absl::Status ReadCommon(const JsonNode& root, const Family& family, ModelConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(config.model_type, root.StringOr("model_type", ""));
   if (const std::optional<JsonNode> quantized = root.Find("quantization_config")) {
     QUIRE_ASSIGN_OR_RETURN(const std::string method, quantized->StringOr("quant_method", "?"));
     return quantized->Error(absl::StrCat("quantised weights (", method,
                                          ") do not run; use the bf16, f16 or f32 checkpoint"));
   }
-  QUIRE_RETURN_IF_ERROR(ReadSizes(root, config));
+  QUIRE_RETURN_IF_ERROR(ReadSizes(root, family, config));
   QUIRE_ASSIGN_OR_RETURN(const std::string activation, root.StringOr("hidden_act", "silu"));
   if (activation != "silu") {
     return root.Error(absl::StrCat("hidden_act is ", Quoted(activation), ", expected \"silu\""));
   }
   QUIRE_ASSIGN_OR_RETURN(const double eps, root.NumberOr("rms_norm_eps", 1e-6));
+  if (eps <= 0 || eps > 1) {
+    return root.Error(absl::StrCat("rms_norm_eps is ", eps, ", expected above 0, to 1"));
+  }
   config.norm_eps = static_cast<float>(eps);
   QUIRE_ASSIGN_OR_RETURN(config.tie_word_embeddings, root.BoolOr("tie_word_embeddings", false));
   QUIRE_RETURN_IF_ERROR(ReadRope(root, config));
@@ -255,7 +284,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& directory) {
   ModelConfig config;
   const JsonNode root = document->root();
   QUIRE_ASSIGN_OR_RETURN(const Family* family, FindFamily(root, config));
-  QUIRE_RETURN_IF_ERROR(ReadCommon(root, config));
+  QUIRE_RETURN_IF_ERROR(ReadCommon(root, *family, config));
   QUIRE_RETURN_IF_ERROR(family->read(root, config));
 
   const std::string generation_path = directory + "/generation_config.json";

@@ -40,6 +40,9 @@ class RopeTables {
   static absl::StatusOr<std::unique_ptr<RopeTables>> Create(const RopeConfig& config,
                                                             int64_t max_positions,
                                                             DeviceMemory& memory);
+  static size_t Bytes(const RopeConfig& config, int64_t max_positions) {
+    return static_cast<size_t>(max_positions) * config.rotary_dim * sizeof(float);
+  }
   const RopeTable& view() const { return view_; }
 
  private:

@@ -21,12 +21,17 @@ struct TypeSize {
   std::optional<DType> dtype;
 };
 constexpr TypeSize kTypes[] = {
-    {"F32", 32, DType::kFloat32}, {"BF16", 16, DType::kBFloat16}, {"F16", 16, DType::kFloat16},
-    {"F64", 64, std::nullopt},    {"I64", 64, std::nullopt},      {"U64", 64, std::nullopt},
-    {"I32", 32, std::nullopt},    {"U32", 32, std::nullopt},      {"I16", 16, std::nullopt},
-    {"U16", 16, std::nullopt},    {"I8", 8, std::nullopt},        {"U8", 8, std::nullopt},
-    {"BOOL", 8, std::nullopt},    {"F8_E4M3", 8, std::nullopt},   {"F8_E5M2", 8, std::nullopt},
-    {"F8_E8M0", 8, std::nullopt}, {"F4", 4, std::nullopt},
+    {"F32", 32, DType::kFloat32},     {"BF16", 16, DType::kBFloat16},
+    {"F16", 16, DType::kFloat16},     {"F64", 64, std::nullopt},
+    {"I64", 64, std::nullopt},        {"U64", 64, std::nullopt},
+    {"I32", 32, std::nullopt},        {"U32", 32, std::nullopt},
+    {"I16", 16, std::nullopt},        {"U16", 16, std::nullopt},
+    {"I8", 8, std::nullopt},          {"U8", 8, std::nullopt},
+    {"BOOL", 8, std::nullopt},        {"F8_E4M3", 8, std::nullopt},
+    {"F8_E5M2", 8, std::nullopt},     {"F8_E8M0", 8, std::nullopt},
+    {"F4", 4, std::nullopt},          {"C64", 64, std::nullopt},
+    {"F6_E2M3", 6, std::nullopt},     {"F6_E3M2", 6, std::nullopt},
+    {"F8_E4M3FNUZ", 8, std::nullopt}, {"F8_E5M2FNUZ", 8, std::nullopt},
 };
 
 absl::StatusOr<StoredTensor> ReadTensor(const JsonNode& node, size_t data_begin,
@@ -72,10 +77,10 @@ absl::Status CheckCoverage(const std::string& path,
   size_t at = data_begin;
   for (const auto& [name, tensor] : tensors) {
     if (tensor.begin != at) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": ", name, ": its data begins at byte ", tensor.begin - data_begin,
-                       " of the data, expected ", at - data_begin, " (tensors must follow without ",
-                       tensor.begin > at ? "gaps)" : "overlaps)"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": ", Quoted(name), ": its data begins at byte ", tensor.begin - data_begin,
+          " of the data, expected ", at - data_begin, " (tensors must follow without ",
+          tensor.begin > at ? "gaps)" : "overlaps)"));
     }
     at += tensor.bytes;
   }
@@ -117,9 +122,9 @@ absl::Status SafetensorsCheckpoint::AddFile(const std::string& path) {
   for (auto& [name, tensor] : tensors) {
     const auto [held, is_new] = tensors_.try_emplace(name, std::move(tensor));
     if (!is_new) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": ", name, ": is a second tensor of ",
-                                                     "this name; the other is in ",
-                                                     held->second.file->path()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": ", Quoted(name), ": is a second tensor of ",
+                       "this name; the other is in ", held->second.file->path()));
     }
   }
   files_.push_back(std::move(file));
@@ -161,10 +166,11 @@ absl::StatusOr<std::unique_ptr<SafetensorsCheckpoint>> SafetensorsCheckpoint::Op
   std::unique_ptr<SafetensorsCheckpoint> checkpoint(new SafetensorsCheckpoint);
   const std::string index = directory + "/model.safetensors.index.json";
   const std::string single = directory + "/model.safetensors";
-  if (FileExists(index)) {
-    QUIRE_RETURN_IF_ERROR(checkpoint->CheckIndex(directory, index));
-  } else if (FileExists(single)) {
+  // With both there, transformers reads the single file.
+  if (FileExists(single)) {
     QUIRE_RETURN_IF_ERROR(checkpoint->AddFile(single));
+  } else if (FileExists(index)) {
+    QUIRE_RETURN_IF_ERROR(checkpoint->CheckIndex(directory, index));
   } else {
     return absl::NotFoundError(absl::StrCat(
         directory, ": has neither model.safetensors nor model.safetensors.index.json"));

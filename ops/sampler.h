@@ -16,10 +16,6 @@
 
 namespace quire {
 
-// SampledToken::token of a row that gives nothing to choose: its greatest logit is no finite
-// number.
-inline constexpr TokenId kNoToken = -1;
-
 // One token to draw.
 struct SampleRow {
   int64_t logits_row = 0;  // several rows may share one (forks of a prompt)

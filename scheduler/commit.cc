@@ -26,6 +26,10 @@ std::optional<FinishReason> ReasonToStop(const Sequence& sequence) {
                                              : FinishReason::kContextLimit;
 }
 
+absl::Status NoFiniteLogit() {
+  return absl::InternalError("the model gave no finite logit to choose a token from");
+}
+
 }  // namespace
 
 void Scheduler::Commit(StepPlan plan, const StepResult& result, absl::Time now) {
@@ -33,7 +37,7 @@ void Scheduler::Commit(StepPlan plan, const StepResult& result, absl::Time now) 
   QUIRE_CHECK_EQ(result.prompt_logprobs.size(), plan.prompt_logprobs.size());
   kv_->CommitPlan(plan.id);
   --outstanding_plans_;
-  CommitPromptLogprobs(plan, result);
+  CommitPromptLogprobs(plan, result, now);
   for (const PlanEntry& entry : plan.entries) CommitEntry(entry, now);
   for (size_t i = 0; i < plan.samples.size(); ++i) {
     CommitSample(plan.samples[i], result.samples[i], now);
@@ -49,10 +53,15 @@ void Scheduler::Commit(StepPlan plan, const StepResult& result, absl::Time now) 
   spare_plans_.push_back(std::move(plan));
 }
 
-void Scheduler::CommitPromptLogprobs(const StepPlan& plan, const StepResult& result) {
+void Scheduler::CommitPromptLogprobs(const StepPlan& plan, const StepResult& result,
+                                     absl::Time now) {
   for (size_t i = 0; i < plan.prompt_logprobs.size(); ++i) {
     const PromptLogprobRow& row = plan.prompt_logprobs[i];
     if (row.sequence->state == SequenceState::kDone) continue;
+    if (result.prompt_logprobs[i].chosen.token == kNoToken) {
+      FinishAll(*row.sequence->owner, FinishReason::kFailed, NoFiniteLogit(), now);
+      continue;
+    }
     std::vector<TokenLogprobs>& collected = row.sequence->owner->prompt_logprobs;
     // By position: rows that a preemption made compute again land on themselves.
     if (static_cast<int64_t>(collected.size()) < row.position) collected.resize(row.position);
@@ -77,9 +86,10 @@ void Scheduler::CommitEntry(const PlanEntry& entry, absl::Time now) {
   if (sequence.state == SequenceState::kDone || sequence.epoch != entry.epoch) return;
   AdvanceComputed(sequence, entry.end);
   LiveRequest& live = *sequence.owner;
-  if (entry.kind == RowKind::kPrompt && sequence.preemptions == 0) {
-    shares_.Charge(live.request->tenant,
-                   TenantShares::kPromptTokenCost * (entry.end - entry.begin));
+  if (entry.kind == RowKind::kPrompt && entry.end > sequence.charged_prompt) {
+    const int64_t from = std::max(entry.begin, sequence.charged_prompt);
+    live.tenant->Charge(TenantShares::kPromptTokenCost * (entry.end - from));
+    sequence.charged_prompt = entry.end;
   }
   if (sequence.num_computed < sequence.prompt_tokens()) return;
   SendPromptLogprobs(live);
@@ -104,9 +114,8 @@ void Scheduler::CommitSample(const PlanSample& sample, const SampledToken& sampl
   if (sequence.state == SequenceState::kDone) return;
   // A draw stays good even if its sequence was preempted meanwhile: its logits were.
   QUIRE_CHECK_EQ(sample.position, sequence.num_tokens());
-  if (sampled.token < 0) {
-    FinishAll(*sequence.owner, FinishReason::kFailed,
-              absl::InternalError("the model gave no finite logit to choose a token from"), now);
+  if (sampled.token == kNoToken) {
+    FinishAll(*sequence.owner, FinishReason::kFailed, NoFiniteLogit(), now);
     return;
   }
   sequence.output.push_back(sampled.token);
@@ -114,7 +123,7 @@ void Scheduler::CommitSample(const PlanSample& sample, const SampledToken& sampl
   LiveRequest& live = *sequence.owner;
   SendPromptLogprobs(live);  // unsent only if a preemption made CommitEntry skip the prompt's rows
   if (live.first_token == absl::InfiniteFuture()) live.first_token = now;
-  shares_.Charge(live.request->tenant, TenantShares::kOutputTokenCost);
+  live.tenant->Charge(TenantShares::kOutputTokenCost);
   ++totals_.total_generated_tokens;
 
   TokenEvent event;

@@ -29,8 +29,12 @@ StepPlan Scheduler::Plan(absl::Time now) {
   // room.
   plan_order_.assign(running_.begin(), running_.end());
   bool queue_blocked = false;
-  for (size_t next_running = 0;;) {
-    Sequence* waiting = queue_blocked ? nullptr : waiting_.Next(shares_);
+  Sequence* waiting = waiting_.Next();
+  for (size_t next_running = 0, revision = waiting_.revision();;) {
+    if (revision != waiting_.revision()) {  // somebody was admitted or preempted
+      waiting = queue_blocked ? nullptr : waiting_.Next();
+      revision = waiting_.revision();
+    }
     Sequence* running = next_running < plan_order_.size() ? plan_order_[next_running] : nullptr;
     if (running != nullptr &&
         (waiting == nullptr || running->request().priority >= waiting->request().priority)) {
@@ -38,6 +42,7 @@ StepPlan Scheduler::Plan(absl::Time now) {
       ++next_running;
     } else if (waiting != nullptr) {
       queue_blocked = !TryAdmit(*waiting, plan, now);
+      if (queue_blocked) waiting = nullptr;
     } else {
       break;
     }
@@ -223,7 +228,7 @@ bool Scheduler::TryAdmit(Sequence& sequence, StepPlan& plan, absl::Time now) {
   const int64_t begin = sequence.planned_end;
   const int64_t end = NextEnd(sequence);
   if (end <= begin) return true;
-  kv_->Reserve(sequence.kv, begin, end, RowsWanted(sequence), plan.copies);
+  kv_->Reserve(sequence.kv, begin, end, RowsWanted(sequence), plan.id, plan.copies);
   chunk_budget_ -= end - begin;
   PlanRows(sequence, end, plan);
   return true;
@@ -258,7 +263,7 @@ bool Scheduler::MakeRoomToAdmit(Sequence& sequence, PrefixHit& hit) {
       Promise(need);
       return false;
     }
-    if (!CouldReclaim(sequence, need)) return false;
+    if (!CouldReclaim(sequence, hit, need)) return false;
     Sequence* victim = VictimFor(sequence, /*wants_slot=*/!has_slots);
     if (victim == nullptr) return false;
     Preempt(*victim);

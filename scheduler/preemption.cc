@@ -1,5 +1,6 @@
 // Who yields blocks and slots, and to whom.
 #include <algorithm>
+#include <cstdint>
 
 #include "core/check.h"
 #include "scheduler/scheduler.h"
@@ -14,10 +15,12 @@ bool YieldsBefore(const Sequence& a, const Sequence& b) {
   return a_paused != b_paused ? a_paused : RanksBelow(a, b);
 }
 
-// What a waiting sequence may take from. A paused one gets on with nothing, so it yields to anyone.
+// What a waiting sequence may take from. A paused one gets on with nothing, so it yields to anyone;
+// of those that wait (resumed ones hold blocks) the last in rank must yield, or none would get on.
 bool MayTakeFrom(const Sequence& waiting, const Sequence& holder) {
-  return holder.state == SequenceState::kPaused ||
-         holder.request().priority < waiting.request().priority;
+  if (holder.state == SequenceState::kPaused) return true;
+  if (holder.state == SequenceState::kWaiting) return RanksBelow(holder, waiting);
+  return holder.request().priority < waiting.request().priority;
 }
 
 }  // namespace
@@ -48,7 +51,7 @@ bool Scheduler::EnsureBlocks(Sequence& sequence, int64_t end, StepPlan& plan) {
     const GroupCounts needed = kv_->BlocksNeeded(sequence.kv, begin, end, full_end);
     switch (RoomFor(needed)) {
       case Room::kYes:
-        kv_->Reserve(sequence.kv, begin, end, full_end, plan.copies);
+        kv_->Reserve(sequence.kv, begin, end, full_end, plan.id, plan.copies);
         return true;
       case Room::kLater:
         Promise(needed);
@@ -57,7 +60,9 @@ bool Scheduler::EnsureBlocks(Sequence& sequence, int64_t end, StepPlan& plan) {
         break;
     }
     Sequence* victim = WorstHolder();
-    QUIRE_CHECK(victim != nullptr) << "request " << sequence.owner->key << " holds no blocks";
+    // All blocks are with better ones: a sequence whose window has moved past its blocks, or that
+    // has none yet, waits where it is.
+    if (victim == nullptr || (victim != &sequence && YieldsBefore(sequence, *victim))) return false;
     Preempt(*victim);
     if (victim == &sequence) return false;
   }
@@ -95,32 +100,40 @@ Sequence* Scheduler::VictimFor(const Sequence& waiting, bool wants_slot) const {
 }
 
 // Whether preempting everyone that `waiting` may take from would make room for it: else nobody is.
-bool Scheduler::CouldReclaim(const Sequence& waiting, const GroupCounts& needed) const {
+bool Scheduler::CouldReclaim(const Sequence& waiting, const PrefixHit& hit,
+                             const GroupCounts& needed) const {
   int slots = config_.max_num_sequences - used_slots_;
-  std::vector<Sequence*> victims;
+  victims_.clear();
   const auto consider = [&](absl::Span<Sequence* const> sequences) {
     for (Sequence* candidate : sequences) {
-      if (MayTakeFrom(waiting, *candidate)) victims.push_back(candidate);
+      if (MayTakeFrom(waiting, *candidate)) victims_.push_back(candidate);
     }
   };
   consider(running_);
-  for (const Sequence* victim : victims) slots += victim->slots();
+  for (const Sequence* victim : victims_) slots += victim->slots();
   if (slots < waiting.slots()) return false;
   consider(paused_);
   consider(waiting_.sequences());
 
   const GroupCounts releasing = kv_->Releasing();
-  std::vector<int32_t> dropped;  // references that the victims hold, per block
   for (int group = 0; group < kv_->num_groups(); ++group) {
     const BlockPool& pool = kv_->pool(group);
-    dropped.assign(pool.num_blocks(), 0);
+    dropped_.assign(pool.num_blocks(), 0);  // references that the victims hold, per block
+    if (!hit.held.empty()) {                // what the victims drop of it, it takes up itself
+      for (BlockId block : hit.held[group]) dropped_[block.value()] = INT32_MIN / 2;
+    }
+    // As the last holder of its tail it needs no copy of it, which is a block gained too.
+    const BlockTable& own = waiting.kv.tables[group];
+    const auto tail = static_cast<int32_t>(waiting.planned_end / kv_->config().block_tokens);
+    if (!own.blocks.empty() && tail < own.end_block()) dropped_[own.At(tail).value()] = 1;
     int32_t reclaimed = 0;
-    for (const Sequence* victim : victims) {
+    for (const Sequence* victim : victims_) {
       for (BlockId block : victim->kv.tables[group].blocks) {
-        reclaimed += ++dropped[block.value()] == pool.references(block) ? 1 : 0;
+        reclaimed += ++dropped_[block.value()] == pool.references(block) ? 1 : 0;
       }
     }
-    if (needed[group] > pool.num_available() + releasing[group] + reclaimed) return false;
+    const int32_t available = pool.num_available() - promised_[group];
+    if (needed[group] > available + releasing[group] + reclaimed) return false;
   }
   return true;
 }

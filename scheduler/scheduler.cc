@@ -83,7 +83,7 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
   first.state = SequenceState::kWaiting;
   waiting_.Push(&first);
   ++num_queued_;
-  shares_.Enter(live->request->tenant);
+  live->tenant = shares_.Enter(live->request->tenant);
   next_expiry_ =
       std::min({next_expiry_, live->request->deadline, now + live->request->stopping.time_limit});
   const bool is_new = requests_.emplace(key, std::move(live)).second;
@@ -108,6 +108,7 @@ void Scheduler::Fail(RequestKey key, const absl::Status& status, absl::Time now)
 void Scheduler::FinishAt(RequestKey key, int sequence_index, int64_t num_tokens, absl::Time now) {
   LiveRequest* live = Find(key);
   if (live == nullptr) return;
+  QUIRE_CHECK_LT(static_cast<size_t>(sequence_index), live->sequences.size());
   Sequence& sequence = *live->sequences[sequence_index];
   if (sequence.state == SequenceState::kDone) return;
   QUIRE_CHECK_LE(num_tokens, static_cast<int64_t>(sequence.output.size()));
@@ -207,7 +208,7 @@ void Scheduler::FinishSequence(Sequence& sequence, FinishReason reason, const ab
 
   if (--live.live_sequences > 0) return;
   if (!live.admitted) --num_queued_;
-  shares_.Leave(live.request->tenant);
+  shares_.Leave(std::exchange(live.tenant, nullptr));
   const auto entry = requests_.find(live.key);
   dead_.push_back(std::move(entry->second));
   requests_.erase(entry);
@@ -251,21 +252,16 @@ void Scheduler::Expire(absl::Time now) {
 
 absl::Time Scheduler::NextExpiry() const { return next_expiry_; }
 
-std::vector<TokenEvent> Scheduler::TakeEvents() { return std::exchange(events_, {}); }
+// The two vectors take turns, so that both keep their room.
+void Scheduler::TakeEvents(std::vector<TokenEvent>& events) {
+  events.clear();
+  events.swap(events_);
+}
 
 FitReport Scheduler::Estimate(const Request& request) const {
   FitReport report;
   report.fits_ever = CheckFits(request).ok();
   if (request.prompt.empty()) return report;
-  LiveRequest live;
-  live.request = std::shared_ptr<const Request>(&request, [](const Request*) {});  // borrowed
-  Sequence sequence;
-  sequence.owner = &live;
-  sequence.pending_forks = request.num_sequences - 1;
-  sequence.kv = kv_->NewSequence(request.tenant, request.cache_salt, false);
-  const PrefixHit hit = MatchPrefix(sequence);
-  report.cached_tokens = int64_t{hit.blocks} * kv_->config().block_tokens;
-
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t longest = prompt + request.stopping.max_new_tokens.value_or(
                                        std::max<int64_t>(0, capacity_tokens_ - prompt));
@@ -277,9 +273,18 @@ FitReport Scheduler::Estimate(const Request& request) const {
     const int64_t each = (longest + block_tokens - 1) / block_tokens - first - shared;
     report.blocks[group] = shared + request.num_sequences * each;
   }
-  const Sequence* next = waiting_.Next(shares_);
-  report.fits_now = report.fits_ever &&
-                    used_slots_ + request.num_sequences <= config_.max_num_sequences &&
+  if (!report.fits_ever) return report;  // nor is a prompt hashed that is longer than any context
+
+  LiveRequest live;
+  live.request = std::shared_ptr<const Request>(&request, [](const Request*) {});  // borrowed
+  Sequence sequence;
+  sequence.owner = &live;
+  sequence.pending_forks = request.num_sequences - 1;
+  sequence.kv = kv_->NewSequence(request.tenant, request.cache_salt, false);
+  const PrefixHit hit = MatchPrefix(sequence);
+  report.cached_tokens = int64_t{hit.blocks} * block_tokens;
+  const Sequence* next = waiting_.Next();
+  report.fits_now = used_slots_ + request.num_sequences <= config_.max_num_sequences &&
                     RoomFor(AdmissionNeed(sequence, hit)) == Room::kYes &&
                     (next == nullptr || next->request().priority < request.priority);
   return report;

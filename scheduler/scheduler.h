@@ -9,7 +9,8 @@
 //   * every request ends in exactly one Finish per sequence;
 //   * the oldest unpaused sequence of the highest live priority always gets on: nobody takes its
 //     blocks, and whoever holds the blocks that it needs yields them;
-//   * a waiting request takes from lower priorities, and from paused ones, only;
+//   * a waiting request takes from lower priorities, from paused ones, and from those that wait
+//     below it (resumed and without a slot), only;
 //   * in every group free + cached + referenced = total, and references equal the tables' entries;
 //   * no plan exceeds max_batch_tokens rows or max_num_sequences sequences.
 //
@@ -49,10 +50,10 @@ struct SchedulerConfig {
 
 // What EstimateCost tells of a request that is not run.
 struct FitReport {
-  std::vector<int64_t> blocks;  // pages per KV group at its longest, all sequences together
   bool fits_ever = false;
-  bool fits_now = false;      // the next plan would admit it
-  int64_t cached_tokens = 0;  // of its prompt
+  std::vector<int64_t> blocks;  // pages per KV group at its longest, all sequences together
+  bool fits_now = false;        // the next plan would admit it
+  int64_t cached_tokens = 0;    // of its prompt
 };
 
 struct SchedulerStats {
@@ -99,8 +100,8 @@ class Scheduler {
   StepPlan Plan(absl::Time now);
   void Commit(StepPlan plan, const StepResult& result, absl::Time now);
 
-  // What happened since the last call, in order.
-  std::vector<TokenEvent> TakeEvents();
+  // Makes `events` what happened since the last call, in order.
+  void TakeEvents(std::vector<TokenEvent>& events);
 
   bool HasLiveRequests() const { return !requests_.empty(); }
   // When the next deadline, time limit or stall limit strikes.
@@ -146,13 +147,13 @@ class Scheduler {
   bool EnsureBlocks(Sequence& sequence, int64_t end, StepPlan& plan);
   Sequence* WorstHolder() const;
   Sequence* VictimFor(const Sequence& waiting, bool wants_slot) const;
-  bool CouldReclaim(const Sequence& waiting, const GroupCounts& needed) const;
+  bool CouldReclaim(const Sequence& waiting, const PrefixHit& hit, const GroupCounts& needed) const;
   void Preempt(Sequence& victim);
 
   // commit.cc
   void CommitEntry(const PlanEntry& entry, absl::Time now);
   void CommitSample(const PlanSample& sample, const SampledToken& sampled, absl::Time now);
-  void CommitPromptLogprobs(const StepPlan& plan, const StepResult& result);
+  void CommitPromptLogprobs(const StepPlan& plan, const StepResult& result, absl::Time now);
   void SendPromptLogprobs(LiveRequest& live);
   void AdvanceComputed(Sequence& sequence, int64_t end);
 
@@ -171,9 +172,11 @@ class Scheduler {
 
   PlanId next_plan_{0};
   int outstanding_plans_ = 0;
-  int64_t chunk_budget_ = 0;           // rows left for prefill in the plan being made
-  GroupCounts promised_;               // blocks that sequences planned so far still wait for
-  std::vector<Sequence*> plan_order_;  // scratch of Plan
+  int64_t chunk_budget_ = 0;                // rows left for prefill in the plan being made
+  GroupCounts promised_;                    // blocks that sequences planned so far still wait for
+  std::vector<Sequence*> plan_order_;       // scratch of Plan
+  mutable std::vector<Sequence*> victims_;  // scratch of CouldReclaim, as is dropped_
+  mutable std::vector<int32_t> dropped_;
   std::vector<StepPlan> spare_plans_;  // their vectors keep their capacity
   std::vector<TokenEvent> events_;
   absl::Time next_expiry_ = absl::InfiniteFuture();  // no expiry is earlier

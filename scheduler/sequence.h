@@ -17,6 +17,7 @@
 #include "core/sampling_params.h"
 #include "kvcache/kv_manager.h"
 #include "scheduler/request.h"
+#include "scheduler/tenant_shares.h"
 
 namespace quire {
 
@@ -45,6 +46,7 @@ struct Sequence {
   int pending_forks = 0;         // sequence 0 only: sequences that fork from it when it first draws
 
   int64_t cached_tokens = 0;
+  int64_t charged_prompt = 0;  // prompt rows [0, n) count in the tenant's share already, or cached
   int64_t preemptions = 0;
 
   inline const Request& request() const;
@@ -64,8 +66,9 @@ struct Sequence {
 struct LiveRequest {
   RequestKey key;
   std::shared_ptr<const Request> request;
-  int64_t max_new_tokens = 0;    // resolved
-  std::vector<TokenId> end_ids;  // eos and stop tokens: banned below min_new_tokens
+  TenantShares::Tenant* tenant = nullptr;  // while it is live
+  int64_t max_new_tokens = 0;              // resolved
+  std::vector<TokenId> end_ids;            // eos and stop tokens: banned below min_new_tokens
   std::vector<std::unique_ptr<Sequence>> sequences;
   int live_sequences = 0;
   bool admitted = false;  // once; counts against the queue's bound before

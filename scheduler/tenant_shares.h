@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/strings/string_view.h"
 
 namespace quire {
@@ -20,22 +20,28 @@ class TenantShares {
   static constexpr int64_t kPromptTokenCost = 1;
   static constexpr int64_t kOutputTokenCost = 2;
 
-  // A request of the tenant arrived / ended.
-  void Enter(absl::string_view tenant);
-  void Leave(absl::string_view tenant);
+  class Tenant {
+   public:
+    void Charge(int64_t cost) { served_ += cost; }
+    int64_t served() const { return served_; }
 
-  void Charge(absl::string_view tenant, int64_t cost);
-  int64_t Served(absl::string_view tenant) const;
+   private:
+    friend class TenantShares;
+    int64_t served_ = 0;
+    int64_t live_requests_ = 0;
+  };
+
+  // A request of the tenant arrived. The tenant stays at its address while it has live requests.
+  Tenant* Enter(absl::string_view tenant);
+  // One of its requests ended.
+  void Leave(Tenant* tenant);
+
   size_t num_tenants() const { return tenants_.size(); }
 
  private:
-  struct Tenant {
-    int64_t served = 0;
-    int64_t live_requests = 0;
-  };
   void ForgetIdle();
 
-  absl::flat_hash_map<std::string, Tenant> tenants_;
+  absl::node_hash_map<std::string, Tenant> tenants_;
   size_t num_idle_ = 0;
 };
 

@@ -5,26 +5,29 @@
 #ifndef QUIRE_SCHEDULER_WAITING_QUEUE_H_
 #define QUIRE_SCHEDULER_WAITING_QUEUE_H_
 
+#include <cstddef>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "scheduler/sequence.h"
-#include "scheduler/tenant_shares.h"
 
 namespace quire {
 
 class WaitingQueue {
  public:
-  void Push(Sequence* sequence) { waiting_.push_back(sequence); }
+  void Push(Sequence* sequence);
   void Remove(Sequence* sequence);
-  // Who is next, or null.
-  Sequence* Next(const TenantShares& shares) const;
+  // Who is next, or null. Looks at all: ask again only after a change, or after shares changed.
+  Sequence* Next() const;
+  // Changes with every Push and Remove.
+  size_t revision() const { return revision_; }
 
   absl::Span<Sequence* const> sequences() const { return waiting_; }
   bool empty() const { return waiting_.empty(); }
 
  private:
-  std::vector<Sequence*> waiting_;  // bounded by the engine's queue and slots: a scan is cheap
+  std::vector<Sequence*> waiting_;
+  size_t revision_ = 0;
 };
 
 }  // namespace quire

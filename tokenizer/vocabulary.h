@@ -12,7 +12,6 @@
 
 namespace quire {
 
-inline constexpr TokenId kNoToken = -1;
 // Ids index tables, so a file must not make them huge; the largest known vocabularies have 2^18.
 inline constexpr TokenId kMaxTokenId = (1 << 22) - 1;
 

@@ -4,11 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "core/cpu/control_groups.h"
 
 namespace quire {
 namespace {
@@ -49,25 +48,14 @@ std::optional<uint64_t> ReadKey(const fs::path& file, const std::string& key) {
   return std::nullopt;
 }
 
-// What `group` and the groups above it, up to the mount, leave.
-std::optional<size_t> GroupBytes(const fs::path& mount, const std::string& group,
-                                 const GroupFiles& files) {
-  std::optional<size_t> least;
-  fs::path relative = fs::path(group).relative_path();
-  for (;;) {
-    const fs::path directory = mount / relative;
-    const std::optional<uint64_t> limit = ReadNumber(directory / files.limit);
-    const std::optional<uint64_t> usage = ReadNumber(directory / files.usage);
-    if (limit && usage && *limit < kNoLimit) {
-      const uint64_t reclaimable =
-          ReadKey(directory / "memory.stat", files.reclaimable).value_or(0);
-      const uint64_t held = *usage - std::min(*usage, reclaimable);
-      const size_t left = *limit - std::min(*limit, held);
-      least = std::min(left, least.value_or(std::numeric_limits<size_t>::max()));
-    }
-    if (relative.empty()) return least;
-    relative = relative.parent_path();
-  }
+// What one group leaves.
+std::optional<size_t> GroupBytes(const fs::path& directory, const GroupFiles& files) {
+  const std::optional<uint64_t> limit = ReadNumber(directory / files.limit);
+  const std::optional<uint64_t> usage = ReadNumber(directory / files.usage);
+  if (!limit || !usage || *limit >= kNoLimit) return std::nullopt;
+  const uint64_t reclaimable = ReadKey(directory / "memory.stat", files.reclaimable).value_or(0);
+  const uint64_t held = *usage - std::min(*usage, reclaimable);
+  return *limit - std::min(*limit, held);
 }
 
 }  // namespace
@@ -87,26 +75,10 @@ MemoryLimits ReadMemoryLimits(const std::string& root) {
   const fs::path base(root);
   limits.machine_bytes =
       ReadKey(base / "proc/meminfo", "MemAvailable:").value_or(0) * 1024;  // the file's unit is kB
-  // A line is "id:controllers:path"; version 2 has id 0 and no controllers.
-  std::ifstream groups(base / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (fields.size() != 3) continue;
-    std::optional<size_t> bytes;
-    if (fields[0] == "0") {
-      bytes = GroupBytes(base / "sys/fs/cgroup", fields[2], kVersion2);
-    } else {
-      const std::vector<std::string> controllers = absl::StrSplit(fields[1], ',');
-      if (std::find(controllers.begin(), controllers.end(), "memory") == controllers.end()) {
-        continue;
-      }
-      bytes = GroupBytes(base / "sys/fs/cgroup/memory", fields[2], kVersion1);
-    }
-    if (bytes) {
-      limits.cgroup_bytes =
-          std::min(*bytes, limits.cgroup_bytes.value_or(std::numeric_limits<size_t>::max()));
-    }
-  }
+  ForEachControlGroup(root, "memory", [&](const fs::path& directory, int version) {
+    const auto bytes = GroupBytes(directory, version == 2 ? kVersion2 : kVersion1);
+    if (bytes) limits.cgroup_bytes = std::min(*bytes, limits.cgroup_bytes.value_or(*bytes));
+  });
   return limits;
 }
 

@@ -1,35 +1,23 @@
 #include "core/cpu/memory_limits.h"
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/testing/temp_dir.h"
 
 namespace quire {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A made-up /proc and /sys.
 class MemoryLimitsTest : public ::testing::Test {
  protected:
-  MemoryLimitsTest()
-      : root_(fs::path(::testing::TempDir()) /
-              ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    fs::remove_all(root_);
+  MemoryLimitsTest() {
     Write("proc/meminfo", "MemTotal:       9000 kB\nMemFree:  10 kB\nMemAvailable:   1000 kB\n");
   }
-  ~MemoryLimitsTest() override { fs::remove_all(root_); }
-
-  void Write(const std::string& file, const std::string& text) {
-    fs::create_directories((root_ / file).parent_path());
-    std::ofstream(root_ / file) << text;
-  }
-  MemoryLimits Read() const { return ReadMemoryLimits(root_.string()); }
+  void Write(const std::string& file, const std::string& text) { root_.Write(file, text); }
+  MemoryLimits Read() const { return ReadMemoryLimits(root_.path()); }
 
  private:
-  fs::path root_;
+  testing::TempDir root_;  // a made-up /proc and /sys
 };
 
 TEST_F(MemoryLimitsTest, WithoutGroupsTheMachineDecides) {

@@ -57,18 +57,19 @@ class FakeExecutor : public Executor {
     ++gate_->batches;
     gate_->changed.notify_all();
   }
-  StepResult Wait() override {
+  const StepResult& Wait() override {
     std::unique_lock<std::mutex> lock(gate_->mutex);
     gate_->changed.wait(lock, [&] { return gate_->open; });
     if (gate_->step_time > absl::ZeroDuration()) absl::SleepFor(gate_->step_time);
-    StepResult result = std::move(results_.front());
+    taken_ = std::move(results_.front());
     results_.erase(results_.begin());
-    return result;
+    return taken_;
   }
 
  private:
   std::shared_ptr<Gate> gate_;
   std::vector<StepResult> results_;
+  StepResult taken_;
 };
 
 class EngineTest : public ::testing::Test {

@@ -1,6 +1,7 @@
 // The same request gives the same tokens and bit-equal log-probabilities, whatever the load: alone,
 // among 63 others, in chunks of any size, after preemption, from a cached prefix, on any number of
-// threads. On the demo checkpoint, through the real engine and kernels.
+// threads. On the demo checkpoint and on small random ones with sliding windows, through the real
+// engine and kernels.
 #include <cstring>
 #include <map>
 #include <memory>
@@ -31,7 +32,7 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
  protected:
   std::unique_ptr<LoadedModel> Load(const EngineSetup& setup) {
     LoadOptions options;
-    options.model = kModel;
+    options.model = model_;
     options.dtype = std::get<0>(GetParam());
     options.backend.cpu_isa = std::string(CpuIsaName(std::get<1>(GetParam())));
     options.backend.threads = setup.threads;
@@ -74,9 +75,13 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
       const auto& a = got.sequences[index];
       const auto& b = want.sequences[index];
       ASSERT_EQ(a.tokens, b.tokens);
+      ASSERT_EQ(a.logprobs.size(), a.tokens.size());
+      ASSERT_EQ(b.logprobs.size(), a.tokens.size());
       for (size_t i = 0; i < a.logprobs.size(); ++i) {
         ExpectSameBits(a.logprobs[i].chosen.logprob, b.logprobs[i].chosen.logprob, i);
-        for (size_t k = 0; k < a.logprobs[i].top.size(); ++k) {
+        ASSERT_EQ(a.logprobs[i].top.size(), 5U);
+        ASSERT_EQ(b.logprobs[i].top.size(), 5U);
+        for (size_t k = 0; k < 5; ++k) {
           ASSERT_EQ(a.logprobs[i].top[k].token, b.logprobs[i].top[k].token);
           ExpectSameBits(a.logprobs[i].top[k].logprob, b.logprobs[i].top[k].logprob, i);
         }
@@ -97,6 +102,8 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
     }
     return outcomes;
   }
+
+  std::string model_ = kModel;
 };
 
 TEST_P(Invariance, AmongSixtyThreeOthers) {
@@ -178,6 +185,53 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
   ExpectSame(outcome, expected);
   EXPECT_GT(outcome.sequences[0].finish->usage.cached_tokens,
             static_cast<int64_t>(requests[3].prompt.size()));
+}
+
+// Mistral: a window in all layers. Qwen2: full attention first, then windows: two KV groups.
+TEST_P(Invariance, OfModelsWithWindows) {
+  for (const char* name : {"mistral", "qwen2"}) {
+    SCOPED_TRACE(name);
+    model_ = std::string(QUIRE_SOURCE_DIR "/tests/golden/models/") + name;
+    std::vector<Request> requests;
+    for (int i = 0; i < 24; ++i) {
+      Request request;
+      const int length = 3 + 37 * i % 120;
+      for (int at = 0; at < length; ++at) {  // every third one begins alike
+        request.prompt.push_back(3 + (at * at + 7 * at + (i % 3 == 0 ? 0 : i)) % 300);
+      }
+      request.stopping.max_new_tokens = 40;
+      request.sampling.seed = i;
+      request.num_sequences = i % 4 == 1 ? 3 : 1;
+      request.top_logprobs = 5;
+      requests.push_back(request);
+    }
+    const std::vector<testing::Outcome> solo = Solo(requests, 16);
+    // In small chunks; with few pages, then with enough that the second round finds the first's.
+    const size_t few_bytes = (size_t{48} << 10) * DTypeBytes(std::get<0>(GetParam()));
+    int64_t preemptions = 0;
+    int64_t cached = 0;
+    for (const size_t kv_cache_bytes : {few_bytes, 40 * few_bytes}) {
+      const auto loaded = Load({.max_batch_tokens = 24,
+                                .max_num_sequences = 16,
+                                .kv_cache_bytes = kv_cache_bytes,
+                                .block_tokens = 16});
+      for (int round = 0; round < 2; ++round) {
+        std::vector<std::unique_ptr<testing::Call>> calls;
+        for (const Request& request : requests) {
+          calls.push_back(std::make_unique<testing::Call>(loaded->engine(), request));
+        }
+        for (size_t i = 0; i < calls.size(); ++i) {
+          SCOPED_TRACE(i);
+          const testing::Outcome& outcome = calls[i]->AwaitEnd();
+          ExpectSame(outcome, solo[i]);
+          preemptions += outcome.sequences[0].finish->usage.preemptions;
+          cached += outcome.sequences[0].finish->usage.cached_tokens;
+        }
+      }
+    }
+    EXPECT_GE(preemptions, 3);
+    EXPECT_GE(cached, 100);
+  }
 }
 
 std::string Name(const ::testing::TestParamInfo<std::tuple<DType, CpuIsa>>& info) {

@@ -20,7 +20,7 @@ TokenId Identity(int64_t position) { return static_cast<TokenId>(position); }
 SequenceKv Computed(KvManager& kv, int64_t end, absl::string_view tenant = "") {
   SequenceKv sequence = kv.NewSequence(tenant, "", true);
   std::vector<PageCopy> copies;
-  kv.Reserve(sequence, 0, end, end, copies);
+  kv.Reserve(sequence, 0, end, end, kNoPlan, copies);
   EXPECT_TRUE(copies.empty());
   kv.Publish(sequence, end, Identity);
   return sequence;
@@ -75,7 +75,7 @@ TEST(KvManager, EvictedBlocksAreNotFound) {
   kv.ReleaseAll(first, kNoPlan);
   SequenceKv second = kv.NewSequence("other", "", true);
   std::vector<PageCopy> copies;
-  kv.Reserve(second, 0, 4, 4, copies);  // takes one block: the tail of the cached prefix
+  kv.Reserve(second, 0, 4, 4, kNoPlan, copies);  // takes one block: the tail of the cached prefix
   EXPECT_EQ(MatchAll(kv, 12).blocks, 2);
   kv.CheckInvariants(std::vector<const SequenceKv*>{&second});
 }
@@ -97,7 +97,7 @@ TEST(KvManager, AHitNeedsOnlyTheLastWindowOfAWindowGroup) {
   SequenceKv sequence = kv.NewSequence("", "", true);
   std::vector<PageCopy> copies;
   for (int64_t end = 4; end <= 16; end += 4) {  // chunks of a block; pages leave the window between
-    kv.Reserve(sequence, end - 4, end, end, copies);
+    kv.Reserve(sequence, end - 4, end, end, kNoPlan, copies);
     kv.Publish(sequence, end, Identity);
     kv.ReleaseBehindWindow(sequence, end, kNoPlan);
   }
@@ -118,7 +118,7 @@ TEST(KvManager, ForksShareTheirPagesAndCopyTheTailOnWrite) {
   kv.Fork(parent, child);
   EXPECT_EQ(kv.BlocksNeeded(parent, 6, 7, 7)[0], 1);
   std::vector<PageCopy> copies;
-  kv.Reserve(parent, 6, 7, 7, copies);
+  kv.Reserve(parent, 6, 7, 7, kNoPlan, copies);
   ASSERT_EQ(copies.size(), 1U);
   EXPECT_EQ(copies[0].source, child.tables[0].At(1));
   EXPECT_EQ(copies[0].target, parent.tables[0].At(1));
@@ -143,11 +143,25 @@ TEST(KvManager, ABlockIsFreeOnceTheLastPlanThatNamesItHasCommitted) {
   kv.CheckInvariants({});
 }
 
+TEST(KvManager, ABlockThatALaterPlanCameToNameIsFreeOnceThatOneHasCommitted) {
+  KvManager kv(Config({{.window = 0, .num_blocks = 4}}));
+  SequenceKv first = Computed(kv, 8);
+  kv.ReleaseAll(first, PlanId(0));  // waits for plan 0
+  SequenceKv second = kv.NewSequence("", "", true);
+  kv.TakeHit(second, MatchAll(kv, 8));
+  kv.ReleaseAll(second, PlanId(1));  // named by plan 1, and cancelled
+  kv.CommitPlan(PlanId(0));
+  EXPECT_EQ(kv.pool(0).num_referenced(), 2);
+  kv.CheckInvariants({});
+  kv.CommitPlan(PlanId(1));
+  EXPECT_EQ(kv.pool(0).num_referenced(), 0);
+}
+
 TEST(KvManager, WhatDoesNotPublishIsNeverFound) {
   KvManager kv(Config({{.window = 0, .num_blocks = 4}}));
   SequenceKv sequence = kv.NewSequence("", "", false);
   std::vector<PageCopy> copies;
-  kv.Reserve(sequence, 0, 8, 8, copies);
+  kv.Reserve(sequence, 0, 8, 8, kNoPlan, copies);
   kv.Publish(sequence, 8, Identity);
   EXPECT_EQ(MatchAll(kv, 8).blocks, 0);
   kv.ReleaseAll(sequence, kNoPlan);

@@ -108,7 +108,15 @@ TEST_F(ModelConfigTest, EveryWrongFieldIsNamedWithWhatWasExpected) {
     return json;
   };
   EXPECT_THAT(Refusal(with("hidden_size", -1)),
-              HasSubstr("hidden_size: found -1, expected an integer from 1 to 2147483647"));
+              HasSubstr("hidden_size: found -1, expected an integer from 1 to 1048576"));
+  for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
+                          "intermediate_size", "max_position_embeddings"}) {
+    EXPECT_THAT(Refusal(with(key, 2147483647)),
+                HasSubstr(std::string(key) + ": found 2147483647, expected"));
+  }
+  EXPECT_THAT(Refusal(with("partial_rotary_factor", 1e300)),
+              HasSubstr("partial_rotary_factor is 1e+300"));
+  EXPECT_THAT(Refusal(with("rms_norm_eps", 0)), HasSubstr("rms_norm_eps is 0, expected above 0"));
   EXPECT_THAT(Refusal(with("hidden_size", "64")), HasSubstr("hidden_size: found \"64\""));
   EXPECT_THAT(Refusal(with("vocab_size", nullptr)), HasSubstr("\"vocab_size\" is missing"));
   EXPECT_THAT(Refusal(with("num_key_value_heads", 3)),
@@ -127,6 +135,55 @@ TEST_F(ModelConfigTest, EveryWrongFieldIsNamedWithWhatWasExpected) {
               HasSubstr("quantised weights (awq) do not run"));
   EXPECT_THAT(Refusal(with("torch_dtype", "int8")), HasSubstr("torch_dtype: found \"int8\""));
   EXPECT_THAT(Refusal(with("architectures", Json::array())), HasSubstr("architectures"));
+}
+
+// The expected values are those of transformers' own configuration classes.
+TEST_F(ModelConfigTest, AbsentFieldsAreTheFamilysDefaultsAndNullIsNot) {
+  Json json = Qwen3();
+  json.erase("num_key_value_heads");
+  json.erase("head_dim");
+  json["num_attention_heads"] = 32;
+  auto config = Read(json);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->num_kv_heads, 32);
+  EXPECT_EQ(config->head_dim, 128);
+  json["head_dim"] = nullptr;
+  config = Read(json);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->head_dim, 2);
+
+  Json mistral = Qwen3();
+  mistral["architectures"] = {"MistralForCausalLM"};
+  mistral.erase("num_key_value_heads");
+  config = Read(mistral);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->num_kv_heads, 8);
+  EXPECT_THAT(config->layer_windows, ElementsAre(4096, 4096, 4096, 4096));
+  mistral["sliding_window"] = nullptr;
+  config = Read(mistral);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 0, 0));
+
+  Json qwen2 = Qwen3();
+  qwen2["architectures"] = {"Qwen2ForCausalLM"};
+  qwen2["use_sliding_window"] = true;
+  qwen2["max_window_layers"] = 2;
+  config = Read(qwen2);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 4096, 4096));
+  qwen2["sliding_window"] = nullptr;
+  config = Read(qwen2);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 0, 0));
+}
+
+TEST_F(ModelConfigTest, LinearScalingLetsTheContextStretch) {
+  Json json = Qwen3();
+  json["rope_scaling"] = {{"type", "linear"}, {"factor", 4}};
+  const auto config = Read(json);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->max_position_embeddings, 512);
+  EXPECT_EQ(config->max_context(), 2048);
 }
 
 TEST_F(ModelConfigTest, MissingAndBrokenFilesAreNamed) {

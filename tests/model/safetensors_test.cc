@@ -77,7 +77,7 @@ TEST_F(SafetensorsTest, EveryWrongFileIsRefusedWithWhatWasFound) {
   EXPECT_THAT(Refusal(File("{" + Tensor("a", "F32", "[1]", 0, 4) + "," +
                                Tensor("b", "F32", "[1]", 8, 12) + "}",
                            12)),
-              HasSubstr("b: its data begins at byte 8 of the data, expected 4"));
+              HasSubstr("\"b\": its data begins at byte 8 of the data, expected 4"));
   EXPECT_THAT(
       Refusal(File(
           "{" + Tensor("a", "F32", "[2]", 0, 8) + "," + Tensor("b", "F32", "[1]", 4, 8) + "}", 8)),
@@ -108,6 +108,12 @@ TEST_F(SafetensorsTest, AnIndexMustNameFilesOfItsDirectoryThatHoldWhatItSays) {
   EXPECT_THAT(refusal(R"({})"), HasSubstr("\"weight_map\" is missing"));
   directory_.Write("model.safetensors.index.json", R"({"weight_map": {"a": "s1.safetensors"}})");
   EXPECT_TRUE(SafetensorsCheckpoint::Open(directory_.path()).ok());
+  // As in transformers, a single file goes before an index, which may be stale.
+  directory_.Write("model.safetensors.index.json", R"({"weight_map": {"a": "gone.safetensors"}})");
+  directory_.Write("model.safetensors", File("{" + Tensor("c", "F32", "[1]", 0, 4) + "}", 4));
+  const auto single = SafetensorsCheckpoint::Open(directory_.path());
+  ASSERT_TRUE(single.ok()) << single.status();
+  EXPECT_NE((*single)->Find("c"), nullptr);
 }
 
 TEST_F(SafetensorsTest, WeightsAreRefusedWithShapeAndTypeThatWereExpected) {

@@ -39,6 +39,11 @@ inline TokenId FakeToken(const Request& request, int sequence_index, int64_t out
   }
 }
 
+// Requests whose logits are not finite, for the prompt and from output position kBadPosition on: no
+// token is scored or drawn.
+inline constexpr int64_t kBadPosition = 2;
+inline bool HasBadLogits(const Request& request) { return request.sampling.seed % 32 == 0; }
+
 class FakeDevice {
  public:
   explicit FakeDevice(const KvManagerConfig& config) : config_(config) {
@@ -74,13 +79,16 @@ class FakeDevice {
     StepResult result;
     for (const PlanSample& sample : plan.samples) {
       const Sequence& sequence = *sample.sequence;
-      result.samples.push_back({.token = FakeToken(sequence.request(), sequence.index,
-                                                   sample.position - sequence.prompt_tokens()),
-                                .logprobs = {}});
+      const Request& request = sequence.request();
+      const int64_t position = sample.position - sequence.prompt_tokens();
+      const bool bad = HasBadLogits(request) && position == kBadPosition;
+      result.samples.push_back(
+          {.token = bad ? kNoToken : FakeToken(request, sequence.index, position), .logprobs = {}});
     }
     for (const PromptLogprobRow& row : plan.prompt_logprobs) {
       TokenLogprobs scored;
-      scored.chosen.token = row.sequence->token(row.position);
+      const bool bad = HasBadLogits(row.sequence->request());
+      scored.chosen.token = bad ? kNoToken : row.sequence->token(row.position);
       result.prompt_logprobs.push_back(scored);
     }
     return result;

@@ -30,7 +30,7 @@ void PrintSeed(int /*signal*/) {
 // How often each thing happened, so that a run that exercises nothing can't pass.
 struct Coverage {
   int64_t steps = 0, copies = 0, forks = 0, cached_tokens = 0, preemptions = 0, stalls = 0;
-  int64_t deadlines = 0, time_limits = 0, cancels = 0, recomputed_rows = 0;
+  int64_t deadlines = 0, time_limits = 0, cancels = 0, recomputed_rows = 0, failures = 0;
 };
 
 // What the client of one request has seen.
@@ -38,11 +38,16 @@ struct Client {
   std::shared_ptr<const Request> request;
   std::vector<std::vector<TokenId>> tokens;
   std::vector<std::optional<Finish>> finishes;
-  bool disturbed = false;  // cancelled, or may have run out of time
+  bool disturbed = false;  // cancelled, failed, or may have run out of time
   bool paused = false;
   bool prompt_scored = false;
   std::map<int, int64_t> finished_at;  // FinishAt calls
   int64_t max_new = 0;
+};
+
+struct OutstandingPlan {
+  StepPlan plan;
+  std::set<std::pair<int, BlockId>> blocks;  // group, block
 };
 
 class Simulation {
@@ -56,6 +61,10 @@ class Simulation {
     config_.pipeline_depth = static_cast<int>(Uniform(1, 2));
     config_.share_generated_blocks = Chance(0.5);
     config_.stall_limit = absl::Milliseconds(Uniform(20, 200));
+    // From a client or two that stall together to more than the queue ever clears.
+    max_clients_ = Chance(0.3) ? Uniform(1, 3) : 40;
+    arrival_rate_ = Chance(0.3) ? 0.05 : 0.35;
+    pause_rate_ = Chance(0.3) ? 0.3 : 0.04;
     const int num_groups = static_cast<int>(Uniform(1, 3));
     for (int group = 0; group < num_groups; ++group) {
       KvGroupConfig made;
@@ -125,7 +134,7 @@ class Simulation {
   }
 
   void RandomTraffic() {
-    if (clients_.size() < 40 && Chance(0.35)) {
+    if (std::ssize(clients_) < max_clients_ && Chance(arrival_rate_)) {
       auto request = RandomRequest();
       ASSERT_TRUE(scheduler_->CheckFits(*request).ok()) << scheduler_->CheckFits(*request);
       const int64_t key = next_key_++;
@@ -134,7 +143,7 @@ class Simulation {
       client.tokens.resize(request->num_sequences);
       client.finishes.resize(request->num_sequences);
       client.disturbed = request->stopping.time_limit != absl::InfiniteDuration() ||
-                         request->deadline != absl::InfiniteFuture();
+                         request->deadline != absl::InfiniteFuture() || HasBadLogits(*request);
       client.max_new = request->stopping.max_new_tokens.value_or(
           scheduler_->capacity_tokens() - static_cast<int64_t>(request->prompt.size()));
       clients_.emplace(key, std::move(client));
@@ -148,13 +157,18 @@ class Simulation {
     if (Chance(0.03)) {
       client.disturbed = true;
       scheduler_->Cancel(key, now_);
-    } else if (Chance(0.04)) {
+    } else if (Chance(pause_rate_)) {
       client.disturbed = true;  // may stall for too long
       client.paused = true;
       scheduler_->Pause(key, now_);
     } else if (Chance(0.08)) {
       client.paused = false;
       scheduler_->Resume(key);
+    } else if (Chance(0.02)) {
+      for (auto& [other, resumed] : clients_) {
+        resumed.paused = false;
+        scheduler_->Resume(RequestKey(other));
+      }
     } else if (Chance(0.03)) {
       const auto index =
           static_cast<int>(Uniform(0, static_cast<int64_t>(client.tokens.size()) - 1));
@@ -178,22 +192,49 @@ class Simulation {
     if (!idle) {
       CheckPlan(plan);
       ASSERT_EQ(device_->Run(plan), 0) << "rows saw a wrong prefix";
-      outstanding_.push_back(std::move(plan));
-    } else if (outstanding_.empty()) {
-      CheckOnlyPausedAreLeft();
+      outstanding_.push_back({.plan = std::move(plan), .blocks = {}});
+      NoteBlocks(outstanding_.back());
     }
+    CheckOutstandingBlocks();
+    if (idle && outstanding_.empty()) CheckOnlyPausedAreLeft();
     const bool full = static_cast<int>(outstanding_.size()) == config_.pipeline_depth;
     if (!outstanding_.empty() && (full || idle || Chance(0.3))) CommitOldest();
     CheckProgress();
   }
 
   void CommitOldest() {
-    StepPlan plan = std::move(outstanding_.front());
+    StepPlan plan = std::move(outstanding_.front().plan);
     outstanding_.pop_front();
     const StepResult result = device_->Results(plan);
     scheduler_->Commit(std::move(plan), result, now_);
     ReadEvents();
     scheduler_->CheckInvariants();
+    CheckOutstandingBlocks();
+  }
+
+  // What the device may touch for the plan.
+  void NoteBlocks(OutstandingPlan& outstanding) {
+    for (int group = 0; group < kv_->num_groups(); ++group) {
+      for (const PlanEntry& entry : outstanding.plan.entries) {
+        for (BlockId block : entry.sequence->kv.tables[group].blocks) {
+          outstanding.blocks.emplace(group, block);
+        }
+      }
+    }
+    for (const PageCopy& copy : outstanding.plan.copies) {
+      outstanding.blocks.emplace(copy.group, copy.source);
+      outstanding.blocks.emplace(copy.group, copy.target);
+    }
+  }
+
+  // No block that an outstanding plan names is free for others.
+  void CheckOutstandingBlocks() {
+    for (const OutstandingPlan& outstanding : outstanding_) {
+      for (const auto& [group, block] : outstanding.blocks) {
+        ASSERT_GT(kv_->pool(group).references(block), 0)
+            << "block " << block.value() << " of group " << group << " was freed under a plan";
+      }
+    }
   }
 
   void CheckPlan(const StepPlan& plan) {
@@ -270,7 +311,9 @@ class Simulation {
   }
 
   void ReadEvents() {
-    for (TokenEvent& event : scheduler_->TakeEvents()) {
+    std::vector<TokenEvent> events;
+    scheduler_->TakeEvents(events);
+    for (TokenEvent& event : events) {
       quiet_steps_ = 0;
       const auto found = clients_.find(event.request.value());
       ASSERT_NE(found, clients_.end()) << "an event after the last one";
@@ -325,6 +368,10 @@ class Simulation {
     coverage_->deadlines += finish.status.code() == absl::StatusCode::kDeadlineExceeded ? 1 : 0;
     coverage_->time_limits += finish.reason == FinishReason::kTimeLimit ? 1 : 0;
     coverage_->cancels += finish.reason == FinishReason::kCancelled ? 1 : 0;
+    if (finish.status.code() == absl::StatusCode::kInternal) {
+      ASSERT_TRUE(HasBadLogits(request));
+      ++coverage_->failures;
+    }
     coverage_->preemptions += finish.usage.preemptions;
     coverage_->cached_tokens += finish.usage.cached_tokens;
     const std::vector<TokenId>& got = client.tokens[index];
@@ -363,7 +410,10 @@ class Simulation {
   std::unique_ptr<FakeDevice> device_;
   std::vector<TokenId> stem_;
   std::map<int64_t, Client> clients_;
-  std::deque<StepPlan> outstanding_;
+  std::deque<OutstandingPlan> outstanding_;
+  int64_t max_clients_ = 0;
+  double arrival_rate_ = 0;
+  double pause_rate_ = 0;
   absl::Time now_ = absl::FromUnixSeconds(1000);
   int64_t next_key_ = 0;
   int64_t quiet_steps_ = 0;
@@ -393,18 +443,22 @@ TEST(SchedulerSimulation, LawsHoldInShortScenarios) { RunScenarios(60, 300, 1); 
 TEST(SchedulerSimulation, LawsHoldThroughAMillionSteps) {
   const Coverage seen = RunScenarios(1000, 1000, 100000);
   EXPECT_GE(seen.steps, 1000000);
-  for (int64_t count : {seen.copies, seen.forks, seen.cached_tokens, seen.preemptions, seen.stalls,
-                        seen.deadlines, seen.time_limits, seen.cancels, seen.recomputed_rows}) {
-    EXPECT_GE(count, 1000);
+  std::string line = absl::StrCat(seen.steps, " steps:");
+  for (const auto& [name, count] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"copies", seen.copies},
+           {"forks", seen.forks},
+           {"cached tokens", seen.cached_tokens},
+           {"preemptions", seen.preemptions},
+           {"stalls", seen.stalls},
+           {"deadlines", seen.deadlines},
+           {"time limits", seen.time_limits},
+           {"cancels", seen.cancels},
+           {"rows recomputed", seen.recomputed_rows},
+           {"failures", seen.failures}}) {
+    EXPECT_GE(count, 1000) << name;
+    absl::StrAppend(&line, " ", count, " ", name);
   }
-  std::printf(
-      "%lld steps: %lld copies, %lld forks, %lld cached tokens, %lld preemptions, "
-      "%lld stalls, %lld deadlines, %lld time limits, %lld cancels, %lld rows recomputed\n",
-      static_cast<long long>(seen.steps), static_cast<long long>(seen.copies),
-      static_cast<long long>(seen.forks), static_cast<long long>(seen.cached_tokens),
-      static_cast<long long>(seen.preemptions), static_cast<long long>(seen.stalls),
-      static_cast<long long>(seen.deadlines), static_cast<long long>(seen.time_limits),
-      static_cast<long long>(seen.cancels), static_cast<long long>(seen.recomputed_rows));
+  std::puts(line.c_str());
 }
 
 }  // namespace

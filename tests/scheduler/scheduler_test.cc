@@ -38,7 +38,7 @@ class SchedulerTest : public testing::Test {
 
   RequestKey Add(Request request) {
     const RequestKey key(next_key_++);
-    request.sampling.seed = 77 + key.value();
+    request.sampling.seed = 77 + 2 * key.value();
     scheduler_->Add(key, std::make_shared<const Request>(std::move(request)), now_);
     return key;
   }
@@ -56,7 +56,9 @@ class SchedulerTest : public testing::Test {
     Collect();
   }
   void Collect() {
-    for (TokenEvent& event : scheduler_->TakeEvents()) {
+    std::vector<TokenEvent> events;
+    scheduler_->TakeEvents(events);
+    for (TokenEvent& event : events) {
       Seen& seen = seen_[{event.request.value(), event.sequence_index}];
       if (event.token) seen.tokens.push_back(event.token->token);
       if (event.finish) {
@@ -199,7 +201,9 @@ TEST_F(SchedulerTest, ACancelledRequestsBlocksAreFreeAtOnceOnADepthOfOne) {
   Collect();
   EXPECT_EQ(Of(key).finish->reason, FinishReason::kCancelled);
   scheduler_->Cancel(key, now_);  // again: nothing
-  EXPECT_TRUE(scheduler_->TakeEvents().empty());
+  std::vector<TokenEvent> events;
+  scheduler_->TakeEvents(events);
+  EXPECT_TRUE(events.empty());
 }
 
 TEST_F(SchedulerTest, ACancelledRequestsBlocksOutliveThePlanThatNamesThem) {
@@ -266,6 +270,39 @@ TEST_F(SchedulerTest, AResumedReaderGoesOnWithTheSameTokens) {
   RunAll();
   EXPECT_EQ(Of(key).tokens.size(), 12U);
   EXPECT_EQ(Of(key).finish->usage.preemptions, 0);
+}
+
+// Both hold blocks, wait, and lack one: neither runs, so one of them must yield to the other.
+TEST_F(SchedulerTest, OfResumedReadersThatFillThePoolTheOldestGetsOn) {
+  Make({.max_batch_tokens = 64, .max_num_sequences = 8, .context_tokens = 64}, 5);
+  const RequestKey first = Add(Prompt(5, 15));
+  Request other = Prompt(7, 13);
+  other.tenant = "other";
+  const RequestKey second = Add(std::move(other));
+  for (int i = 0; i < 4; ++i) Step();  // the first is at the edge of a page, and none is free
+  for (RequestKey key : {first, second}) scheduler_->Pause(key, now_);
+  for (RequestKey key : {first, second}) scheduler_->Resume(key);
+  for (int i = 0; i < 100 && scheduler_->HasLiveRequests(); ++i) EXPECT_FALSE(Step().empty());
+  EXPECT_EQ(ended_, (std::vector<int64_t>{first.value(), second.value()}));
+}
+
+TEST_F(SchedulerTest, LogitsThatAreNotFiniteFailTheRequestAlone) {
+  Make({.max_batch_tokens = 64, .max_num_sequences = 8, .context_tokens = 64}, 20);
+  const RequestKey good = Add(Prompt(5, 5));
+  for (const bool scored : {false, true}) {
+    Request bad = Prompt(6, 5);
+    bad.prompt_logprobs = scored;
+    bad.sampling.seed = 0;
+    scheduler_->Add(RequestKey(100 + scored), std::make_shared<const Request>(std::move(bad)),
+                    now_);
+  }
+  while (scheduler_->HasLiveRequests()) Step();
+  for (int64_t key : {100, 101}) {
+    const Seen& seen = seen_[{key, 0}];
+    EXPECT_EQ(seen.finish->status.code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(seen.tokens.size(), key == 100 ? 2U : 0U);
+  }
+  EXPECT_EQ((seen_[{good.value(), 0}].finish->reason), FinishReason::kMaxTokens);
 }
 
 TEST_F(SchedulerTest, DeadlinesFailAndTimeLimitsFinishWaitingAndRunningRequests) {
@@ -350,18 +387,16 @@ TEST_F(SchedulerTest, EstimateCountsSharedPromptPagesOnce) {
 
 TEST(TenantShares, IdlenessEarnsNoCreditAndMemoryIsBounded) {
   TenantShares shares;
-  shares.Enter("busy");
-  shares.Charge("busy", 1000);
-  shares.Enter("new");
-  EXPECT_EQ(shares.Served("new"), 1000);
-  shares.Leave("new");
+  TenantShares::Tenant* busy = shares.Enter("busy");
+  busy->Charge(1000);
+  TenantShares::Tenant* fresh = shares.Enter("new");
+  EXPECT_EQ(fresh->served(), 1000);
+  shares.Leave(fresh);
   for (int i = 0; i < 3000; ++i) {
-    const std::string name = "tenant" + std::to_string(i);
-    shares.Enter(name);
-    shares.Leave(name);
+    shares.Leave(shares.Enter("tenant" + std::to_string(i)));
   }
   EXPECT_LE(shares.num_tenants(), TenantShares::kMaxIdle + 1);
-  EXPECT_EQ(shares.Served("busy"), 1000);
+  EXPECT_EQ(busy->served(), 1000);
 }
 
 }  // namespace

@@ -172,7 +172,7 @@ TEST(ServerStart, WrongFlagsAndFilesGiveOneClearLineAndExitCodeOne) {
   EXPECT_THAT(FailedStart({"--model", kModel, "--device", "cuda"}), HasSubstr("CUDA"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--cpu-isa", "sse9"}), HasSubstr("sse9"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "1000"}),
-              HasSubstr("--kv-cache-bytes 1000 is too small: the least that works is"));
+              HasSubstr("a KV cache of 1000 bytes is too small: the least that works is"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "1000TiB"}),
               AllOf(HasSubstr("the model does not fit"), HasSubstr("are available")));
   EXPECT_THAT(FailedStart({"--model", "/no/such/model"}),
