@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/message_check.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace quire {
@@ -23,6 +24,7 @@ absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*,
                                                            Response*),
                               Stub& stub, const Connection& connection, const Request& request,
                               const CallOptions& options) {
+  if (absl::Status status = CheckStrings(request); !status.ok()) return status;
   grpc::ClientContext context;
   SetDeadline(options, context);
   Response response;
@@ -39,6 +41,9 @@ Client::Client(std::string address, const ChannelOptions& options)
 
 GenerateStream Client::Stream(const v1::GenerateRequest& request,
                               const CallOptions& options) const {
+  if (absl::Status status = CheckStrings(request); !status.ok()) {
+    return GenerateStream(std::move(status));
+  }
   auto context = std::make_unique<grpc::ClientContext>();
   SetDeadline(options, *context);
   auto reader = stub_->GenerateStream(context.get(), request);

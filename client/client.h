@@ -5,8 +5,9 @@
 //       client.Generate(MakeRequest("Once upon a time", {.max_new_tokens = 64}));
 //
 // Every call returns the server's status; RetryDelay (client/call_status.h) tells what the server
-// asks about trying again. A server that cannot be reached is UNAVAILABLE and named. Nothing is
-// tried again by itself but what gRPC knows the server has not seen.
+// asks about trying again. A server that cannot be reached is UNAVAILABLE and named. A string that
+// is not UTF-8 is INVALID_ARGUMENT, and nothing is sent. Nothing is tried again by itself but what
+// gRPC knows the server has not seen.
 #ifndef QUIRE_CLIENT_CLIENT_H_
 #define QUIRE_CLIENT_CLIENT_H_
 
@@ -35,8 +36,8 @@ class Client {
 
   const Connection& connection() const { return *connection_; }
 
-  // Tokens as they are made. Returns when the request is sent, or cannot be for lack of a
-  // connection, which the stream's status then tells.
+  // Tokens as they are made. Returns when the request is sent, or cannot be, which the stream's
+  // status then tells.
   GenerateStream Stream(const v1::GenerateRequest& request, const CallOptions& options = {}) const;
   // The whole result at once.
   absl::StatusOr<v1::GenerateResponse> Generate(const v1::GenerateRequest& request,

@@ -25,7 +25,9 @@ const v1::GenerateEvent* GenerateStream::Next() {
   return nullptr;
 }
 
-void GenerateStream::Cancel() { context_->TryCancel(); }
+void GenerateStream::Cancel() {
+  if (context_ != nullptr) context_->TryCancel();
+}
 
 absl::Status GenerateStream::Finish() {
   while (Next() != nullptr) {

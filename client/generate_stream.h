@@ -13,6 +13,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "client/channel.h"
@@ -27,6 +28,8 @@ class GenerateStream {
   GenerateStream(std::shared_ptr<const Connection> connection,
                  std::unique_ptr<grpc::ClientContext> context,
                  std::unique_ptr<grpc::ClientReaderInterface<v1::GenerateEvent>> reader);
+  // A stream without events: the request could not be sent.
+  explicit GenerateStream(absl::Status status) : status_(std::move(status)) {}
   GenerateStream(GenerateStream&&) = default;
   GenerateStream& operator=(GenerateStream&&) = delete;
   // Cancels the request if it still runs.
@@ -72,7 +75,7 @@ class GenerateStream {
 
  private:
   std::shared_ptr<const Connection> connection_;
-  std::unique_ptr<grpc::ClientContext> context_;  // null only once moved from
+  std::unique_ptr<grpc::ClientContext> context_;  // null once moved from, or where never sent
   std::unique_ptr<grpc::ClientReaderInterface<v1::GenerateEvent>> reader_;
   v1::GenerateEvent event_;
   std::optional<absl::Status> status_;  // once ended

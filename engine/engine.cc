@@ -24,6 +24,7 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<Executor> executor)
       scheduler_(config.scheduler, &kv_),
       builder_(kv_, config.scheduler.pipeline_depth),
       executor_(std::move(executor)) {
+  PublishQueue();
   Publish(absl::ZeroDuration());
   thread_ = std::thread([this] { Run(); });
 }
@@ -106,8 +107,10 @@ void Engine::Emit() {
 
 // The queue has room as soon as a plan admits, not only when its step is done.
 void Engine::PublishQueue() {
+  const int64_t free_slots = config_.scheduler.max_num_sequences - scheduler_.stats().running;
   const std::lock_guard<std::mutex> lock(mutex_);
   waiting_requests_ = scheduler_.num_queued();
+  free_slots_ = free_slots;
 }
 
 void Engine::Publish(absl::Duration step_time) {
@@ -165,7 +168,8 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return absl::UnavailableError("the server is draining; try another one");
-    const int64_t queued = unread_submissions_ + waiting_requests_;
+    // The next plan takes what the free slots hold: that does not wait.
+    const int64_t queued = unread_submissions_ + waiting_requests_ - free_slots_;
     if (queued >= config_.max_queue) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the queue is full: ", queued, " requests wait, the limit is ",
@@ -191,6 +195,10 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
 
 void Engine::Cancel(RequestKey key) {
   Post([this, key] { scheduler_.Cancel(key, absl::Now()); });
+}
+
+void Engine::Fail(RequestKey key, const absl::Status& status) {
+  Post([=, this] { scheduler_.Fail(key, status, absl::Now()); });
 }
 
 void Engine::FinishAt(RequestKey key, int sequence_index, int64_t num_tokens) {

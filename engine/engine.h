@@ -31,7 +31,7 @@ namespace quire {
 struct EngineConfig {
   SchedulerConfig scheduler;
   KvManagerConfig kv;
-  int64_t max_queue = 1024;  // requests that wait for their first admission
+  int64_t max_queue = 1024;  // requests that wait for a slot
 };
 
 struct KvGroupStats {
@@ -62,13 +62,15 @@ class Engine {
     RequestKey key;
     std::shared_ptr<TokenStream> stream;
   };
-  // Queues a request. OUT_OF_RANGE when it can never fit, RESOURCE_EXHAUSTED when the queue is
-  // full, UNAVAILABLE when draining. on_ready: see TokenStream.
+  // Queues a request. OUT_OF_RANGE when it can never fit, RESOURCE_EXHAUSTED when max_queue wait
+  // beside those that the free slots will take, UNAVAILABLE when draining. on_ready: see
+  // TokenStream.
   absl::StatusOr<Submission> Submit(std::shared_ptr<const Request> request,
                                     std::function<void()> on_ready);
 
   // These take effect at the next step; for a request that has ended, not at all.
   void Cancel(RequestKey key);
+  void Fail(RequestKey key, const absl::Status& status);
   void FinishAt(RequestKey key, int sequence_index, int64_t num_tokens);
 
   // Answers on the engine thread; `done` must not block. Never called if the engine has stopped:
@@ -127,6 +129,7 @@ class Engine {
   int64_t next_key_ = 0;
   int64_t unread_submissions_ = 0;  // in commands_
   int64_t waiting_requests_ = 0;    // in the scheduler's queue, never admitted
+  int64_t free_slots_ = 0;          // after the latest plan
   int64_t live_requests_ = 0;
   bool draining_ = false;
   bool stopping_ = false;

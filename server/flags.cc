@@ -44,11 +44,18 @@ CLI::Validator IsBytes() {
       "BYTES");
 }
 
+CLI::Validator IsListenAddress() {
+  return CLI::Validator(
+      [](std::string& text) { return std::string(ParseListenAddress(text).status().message()); },
+      "ADDRESS");
+}
+
 // Raw values whose final form differs from what CLI11 reads.
 struct RawFlags {
   std::string dtype = "auto";
   std::string load_format = "safetensors";
   std::string kv_cache_bytes = "auto";
+  std::string listen = "127.0.0.1:8100";
   double stall_seconds = 30;
   double drain_seconds = 30;
 };
@@ -58,12 +65,14 @@ void AddModelFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
   app.add_option("--model", load.model, "Checkpoint directory, as Hugging Face lays it out")
       ->required()
       ->group("Model");
-  app.add_option("--dtype", raw.dtype, "Type to compute and cache in; auto is the checkpoint's")
-      ->check(CLI::IsMember({"auto", "bfloat16", "float16", "float32"}))
+  app.add_option("--dtype", raw.dtype,
+                 "Type to compute and cache in; auto is the checkpoint's, but float32 for float16")
+      ->check(CLI::IsMember({"auto", "bfloat16", "float32"}))
       ->capture_default_str()
       ->group("Model");
   app.add_option("--load-format", raw.load_format,
-                 "safetensors, or random: only config.json is read, weights come from a fixed seed")
+                 "safetensors, or random: no weights are read, they come from a fixed seed; "
+                 "tokenizer.json is taken where there is one")
       ->check(CLI::IsMember({"safetensors", "random"}))
       ->capture_default_str()
       ->group("Model");
@@ -103,9 +112,10 @@ void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
 
 void AddServingFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
   LoadOptions& load = flags.load;
-  app.add_option("--listen", flags.listen,
+  app.add_option("--listen", raw.listen,
                  "HOST:PORT, or unix:PATH; port 0 picks a free one. Beyond loopback, put a proxy "
                  "with TLS and limits in front")
+      ->check(IsListenAddress())
       ->capture_default_str()
       ->group("Serving");
   app.add_option("--max-batch-tokens", load.max_batch_tokens,
@@ -118,12 +128,13 @@ void AddServingFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
       ->capture_default_str()
       ->group("Serving");
   app.add_option("--max-queue", load.max_queue,
-                 "Requests that may wait; more get RESOURCE_EXHAUSTED")
+                 "Requests that may wait while no slot is free; more get RESOURCE_EXHAUSTED")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str()
       ->group("Serving");
   app.add_option("--stall-seconds", raw.stall_seconds,
-                 "A client that reads nothing for so long while tokens wait loses its request")
+                 "A client that reads nothing for so long while anything waits for it loses its "
+                 "request, and soon after the call")
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str()
       ->group("Serving");
@@ -137,6 +148,8 @@ void AddServingFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
 void NameEnvironment(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (option->get_lnames().empty()) continue;
+    // Set, they would end every start.
+    if (option == app.get_help_ptr() || option == app.get_version_ptr()) continue;
     std::string name = "QUIRE_";
     for (char c : option->get_lnames().front()) {
       name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -152,7 +165,6 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   app.set_version_flag("--version", "quire-server " QUIRE_VERSION);
   ServerFlags flags;
-  flags.listen = "127.0.0.1:8100";
   RawFlags raw;
   AddModelFlags(app, flags, raw);
   AddMachineFlags(app, flags, raw);
@@ -168,13 +180,18 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   } catch (const CLI::CallForVersion& version) {
     return {.exit_code = app.exit(version)};
   } catch (const CLI::ParseError& error) {
-    std::cerr << "quire-server: " << error.what() << "\nTry quire-server --help.\n";
+    // What is not known is the likelier mistake than what is missing then.
+    const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+    std::cerr << "quire-server: "
+              << (unknown.empty() ? error.what() : CLI::ExtrasError("", unknown).what())
+              << "\nTry quire-server --help.\n";
     return {.exit_code = 1};
   }
   if (raw.dtype != "auto") flags.load.dtype = ParseDType(raw.dtype).value();
   if (raw.kv_cache_bytes != "auto") {
     flags.load.kv_cache_bytes = ParseBytes(raw.kv_cache_bytes).value();
   }
+  flags.listen = ParseListenAddress(raw.listen).value();
   flags.load.random_weights = raw.load_format == "random";
   flags.load.stall_limit = absl::Seconds(raw.stall_seconds);
   flags.drain_limit = absl::Seconds(raw.drain_seconds);

@@ -3,16 +3,16 @@
 #define QUIRE_SERVER_FLAGS_H_
 
 #include <optional>
-#include <string>
 
 #include "absl/time/time.h"
 #include "engine/load_model.h"
+#include "server/listen_address.h"
 
 namespace quire {
 
 struct ServerFlags {
   LoadOptions load;
-  std::string listen;
+  ListenAddress listen;
   absl::Duration drain_limit;
   bool progress_bar = true;
 };

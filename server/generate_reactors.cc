@@ -2,27 +2,48 @@
 
 #include <grpcpp/server_context.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/generation.h"
 #include "server/grpc_status.h"
 
 namespace quire {
 namespace {
 
+// How long the client of a stalled call has to start reading again and hear why it failed.
+constexpr absl::Duration kLastWordsLimit = absl::Seconds(5);
+
+absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
+  const auto deadline = context.deadline();
+  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
+                                                                  : absl::FromChrono(deadline);
+}
+
 // What both calls share: the start, off gRPC's threads where the text is long; the wish to go on
 // whenever tokens wait; and the end of the client. `Reactor` gives Finish(grpc::Status).
 //
 // Lives as long as gRPC (self_) or a task of a worker needs it. Everything else is guarded by
-// mutex_; a derived class's AdvanceLocked does what can be done now.
+// mutex_; a derived class's AdvanceLocked does what can be done now. What has been handed to gRPC
+// and is not done is watched: where the client reads nothing the request fails, and soon the call
+// too.
 template <typename Reactor>
 class GenerateReactorBase : public Reactor,
+                            public WriteWatch::Writer,
                             public std::enable_shared_from_this<GenerateReactorBase<Reactor>> {
  public:
-  void OnDone() override { const auto last = std::move(self_); }
+  void OnDone() override {
+    std::shared_ptr<GenerateReactorBase> last;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    context_ = nullptr;  // gRPC's, and gone after this
+    last = std::move(self_);
+  }
 
   void OnCancel() override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -31,11 +52,14 @@ class GenerateReactorBase : public Reactor,
   }
 
  protected:
-  explicit GenerateReactorBase(Services& services) : services_(services) {}
+  GenerateReactorBase(Services& services, grpc::CallbackServerContext& context)
+      : services_(services), context_(&context) {}
 
   // `request` lives until the call is done.
-  void Start(const v1::GenerateRequest& request, absl::Time deadline) {
+  void Start(const v1::GenerateRequest& request) {
     self_ = this->shared_from_this();
+    services_.write_watch.Add(self_);
+    const absl::Time deadline = DeadlineOf(*context_);
     if (request.text().size() <= kInlineTextBytes) {
       Begin(request, deadline);
       return;
@@ -57,6 +81,7 @@ class GenerateReactorBase : public Reactor,
 
   void FinishLocked(const absl::Status& status) {
     finished_ = true;
+    write_since_ = absl::Now();
     this->Finish(ToGrpcStatus(status));
   }
 
@@ -65,6 +90,7 @@ class GenerateReactorBase : public Reactor,
   std::unique_ptr<Generation> generation_;  // null until it has started
   bool cancelled_ = false;                  // the client is gone
   bool finished_ = false;                   // Finish has been called
+  std::optional<absl::Time> write_since_;   // a write, or the end, is under way
 
  private:
   void Begin(const v1::GenerateRequest& request, absl::Time deadline) {
@@ -87,24 +113,41 @@ class GenerateReactorBase : public Reactor,
     AdvanceLocked();
   }
 
+  void CheckWrite(absl::Time now) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (context_ == nullptr || !write_since_) return;
+    const absl::Duration limit = services_.stall_limit;
+    const absl::Duration waited = now - *write_since_;
+    if (waited >= limit && generation_ != nullptr && !std::exchange(stalled_, true)) {
+      generation_->Fail(absl::ResourceExhaustedError(
+          absl::StrCat("the client read nothing for ", absl::FormatDuration(limit),
+                       " while events waited; read faster or ask for fewer")));
+    }
+    // The failure waits behind what the client does not read.
+    if (waited >= limit + std::min(limit, kLastWordsLimit)) context_->TryCancel();
+  }
+
+  grpc::CallbackServerContext* context_;  // null once the call is done
+  bool stalled_ = false;
   std::shared_ptr<GenerateReactorBase> self_;
 };
 
 class StreamReactor : public GenerateReactorBase<grpc::ServerWriteReactor<v1::GenerateEvent>> {
  public:
-  explicit StreamReactor(Services& services) : GenerateReactorBase(services) {}
+  StreamReactor(Services& services, grpc::CallbackServerContext& context)
+      : GenerateReactorBase(services, context) {}
   using GenerateReactorBase::Start;
 
   void OnWriteDone(bool ok) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    writing_ = false;
+    write_since_.reset();
     if (!ok) CancelLocked();
     AdvanceLocked();
   }
 
  private:
   void AdvanceLocked() override {
-    if (generation_ == nullptr || writing_ || finished_) return;
+    if (generation_ == nullptr || finished_ || write_since_) return;
     if (cancelled_) {
       FinishLocked(absl::CancelledError("the client is gone"));
       return;
@@ -119,13 +162,12 @@ class StreamReactor : public GenerateReactorBase<grpc::ServerWriteReactor<v1::Ge
     }
     writing_event_ = std::move(outbox_.front());
     outbox_.pop_front();
-    writing_ = true;
+    write_since_ = absl::Now();
     StartWrite(&writing_event_);
   }
 
   std::deque<v1::GenerateEvent> outbox_;
   v1::GenerateEvent writing_event_;
-  bool writing_ = false;
 };
 
 // Joins events into the response.
@@ -185,8 +227,9 @@ class ResponseBuilder {
 
 class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
  public:
-  UnaryReactor(Services& services, v1::GenerateResponse& response)
-      : GenerateReactorBase(services), builder_(response) {}
+  UnaryReactor(Services& services, grpc::CallbackServerContext& context,
+               v1::GenerateResponse& response)
+      : GenerateReactorBase(services, context), builder_(response) {}
   using GenerateReactorBase::Start;
 
  private:
@@ -196,7 +239,9 @@ class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
       FinishLocked(absl::CancelledError("the client is gone"));
       return;
     }
-    for (v1::GenerateEvent& event : generation_->Take()) builder_.Add(std::move(event));
+    for (auto events = generation_->Take(); !events.empty(); events = generation_->Take()) {
+      for (v1::GenerateEvent& event : events) builder_.Add(std::move(event));
+    }
     if (generation_->ended()) FinishLocked(generation_->status());
   }
 
@@ -205,24 +250,27 @@ class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
 
 }  // namespace
 
-absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
-  const auto deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
-                                                                  : absl::FromChrono(deadline);
-}
-
 grpc::ServerWriteReactor<v1::GenerateEvent>* StartGenerateStream(
     Services& services, grpc::CallbackServerContext& context, const v1::GenerateRequest& request) {
-  const auto reactor = std::make_shared<StreamReactor>(services);
-  reactor->Start(request, DeadlineOf(context));
+  const auto reactor = std::make_shared<StreamReactor>(services, context);
+  reactor->Start(request);
   return reactor.get();
+}
+
+grpc::ServerWriteReactor<v1::GenerateEvent>* RefuseGenerateStream(const absl::Status& status) {
+  class Refusal : public grpc::ServerWriteReactor<v1::GenerateEvent> {
+   public:
+    explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+    void OnDone() override { delete this; }
+  };
+  return new Refusal(status);
 }
 
 grpc::ServerUnaryReactor* StartGenerate(Services& services, grpc::CallbackServerContext& context,
                                         const v1::GenerateRequest& request,
                                         v1::GenerateResponse& response) {
-  const auto reactor = std::make_shared<UnaryReactor>(services, response);
-  reactor->Start(request, DeadlineOf(context));
+  const auto reactor = std::make_shared<UnaryReactor>(services, context, response);
+  reactor->Start(request);
   return reactor.get();
 }
 

@@ -15,12 +15,11 @@ inline constexpr size_t kInlineTextBytes = 32 << 10;
 // The reactor of a GenerateStream or Generate call; it deletes itself.
 grpc::ServerWriteReactor<v1::GenerateEvent>* StartGenerateStream(
     Services& services, grpc::CallbackServerContext& context, const v1::GenerateRequest& request);
+// A GenerateStream call that ends at once.
+grpc::ServerWriteReactor<v1::GenerateEvent>* RefuseGenerateStream(const absl::Status& status);
 grpc::ServerUnaryReactor* StartGenerate(Services& services, grpc::CallbackServerContext& context,
                                         const v1::GenerateRequest& request,
                                         v1::GenerateResponse& response);
-
-// When the client's deadline strikes.
-absl::Time DeadlineOf(const grpc::CallbackServerContext& context);
 
 }  // namespace quire
 

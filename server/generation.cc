@@ -3,19 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
-#include "server/limits.h"
+#include "server/log.h"
 #include "server/wire.h"
 
 namespace quire {
 namespace {
 
-// The largest end at most `limit` bytes from `begin` that splits no character.
-size_t PieceEnd(const std::string& text, size_t begin, size_t limit) {
-  if (text.size() - begin <= limit) return text.size();
-  size_t end = begin + limit;
-  while ((static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
-  return end;
+bool Contains(const std::vector<TokenId>& ids, TokenId token) {
+  return std::find(ids.begin(), ids.end(), token) != ids.end();
 }
 
 }  // namespace
@@ -33,6 +31,9 @@ Generation::Generation(Services& services, DecodedRequest decoded,
         {.text = SequenceText(needs_text ? services.tokenizer : nullptr, response_.stop_strings,
                               response_.include_stop_string, response_.min_new_tokens)});
   }
+  if (!response_.echo_prompt) return;
+  if (response_.text) prompt_.SetText(response_.prompt_text);
+  if (response_.token_ids) prompt_.SetTokenIds(request_->prompt);
 }
 
 absl::StatusOr<std::unique_ptr<Generation>> Generation::Start(Services& services,
@@ -54,15 +55,29 @@ std::vector<v1::GenerateEvent> Generation::Take() {
   std::vector<v1::GenerateEvent> events;
   if (!std::exchange(started_, true)) {
     events.push_back(StartedEvent());
-    AddEchoEvents(events);
+    return events;
   }
   for (OneSequence& sequence : sequences_) sequence.open_delta = -1;
-  for (const TokenEvent& event : submission_.stream->Take()) {
-    if (!event.prompt_logprobs.empty()) AddPromptLogprobEvents(event.prompt_logprobs, events);
-    if (event.token) AddToken(event.sequence_index, *event.token, events);
-    if (event.finish) AddFinish(event.sequence_index, *event.finish, events);
+  while (true) {
+    if (std::optional<v1::GenerateEvent> piece = prompt_.Next()) {
+      events.push_back(*std::move(piece));
+      return events;
+    }
+    if (next_ == taken_.size()) {
+      taken_ = submission_.stream->Take();
+      next_ = 0;
+    }
+    for (; next_ < taken_.size(); ++next_) {
+      TokenEvent& event = taken_[next_];
+      if (!event.prompt_logprobs.empty()) {
+        prompt_.SetLogprobs(std::exchange(event.prompt_logprobs, {}));
+        break;  // they go before the rest
+      }
+      if (event.token) AddToken(event.sequence_index, *event.token, events);
+      if (event.finish) AddFinish(event.sequence_index, *event.finish, events);
+    }
+    if (!events.empty() || next_ == taken_.size()) return events;
   }
-  return events;
 }
 
 v1::GenerateEvent Generation::StartedEvent() const {
@@ -71,38 +86,6 @@ v1::GenerateEvent Generation::StartedEvent() const {
   event.mutable_started()->set_prompt_tokens(static_cast<uint32_t>(request_->prompt.size()));
   event.mutable_started()->set_seed(request_->sampling.seed);
   return event;
-}
-
-void Generation::AddEchoEvents(std::vector<v1::GenerateEvent>& events) const {
-  if (!response_.echo_prompt) return;
-  if (response_.text) {
-    const std::string& text = response_.prompt_text;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = PieceEnd(text, begin, kPromptPieceBytes);
-      events.emplace_back().mutable_prompt()->set_text(text.substr(begin, end - begin));
-      begin = end;
-    }
-  }
-  if (!response_.token_ids) return;
-  constexpr size_t kIdsPerPiece = kPromptPieceBytes / 5;  // a varint takes 5 bytes at most
-  for (size_t begin = 0; begin < request_->prompt.size(); begin += kIdsPerPiece) {
-    v1::Prompt* piece = events.emplace_back().mutable_prompt();
-    const size_t end = std::min(begin + kIdsPerPiece, request_->prompt.size());
-    for (size_t i = begin; i < end; ++i) {
-      piece->add_token_ids(static_cast<uint32_t>(request_->prompt[i]));
-    }
-  }
-}
-
-void Generation::AddPromptLogprobEvents(const std::vector<TokenLogprobs>& logprobs,
-                                        std::vector<v1::GenerateEvent>& events) {
-  const size_t bytes_each = 16 * (1 + logprobs.front().top.size());
-  const size_t per_piece = std::max<size_t>(1, kPromptPieceBytes / bytes_each);
-  for (size_t begin = 0; begin < logprobs.size(); begin += per_piece) {
-    v1::Prompt* piece = events.emplace_back().mutable_prompt();
-    const size_t end = std::min(begin + per_piece, logprobs.size());
-    for (size_t i = begin; i < end; ++i) ToWire(logprobs[i], *piece->add_logprobs());
-  }
 }
 
 // The Delta that collects what this Take has for the sequence.
@@ -119,7 +102,12 @@ void Generation::AddToken(int index, const SampledToken& token,
                           std::vector<v1::GenerateEvent>& events) {
   OneSequence& sequence = sequences_[index];
   if (sequence.text.stopped_by()) return;  // drawn before the engine knew of the stop string
-  const std::string text = sequence.text.Append(token.token);
+  std::string text;
+  if (EndsSequence(token.token)) {
+    sequence.text.CountEnd();
+  } else {
+    text = sequence.text.Append(token.token);
+  }
   if ((response_.text && !text.empty()) || response_.token_ids || response_.logprobs) {
     v1::Delta& delta = OpenDelta(index, events);
     if (response_.text) delta.mutable_text()->append(text);
@@ -131,36 +119,62 @@ void Generation::AddToken(int index, const SampledToken& token,
   }
 }
 
+// EOS and stop tokens give no text, whatever the tokenizer makes of them. They can't be drawn below
+// min_new_tokens.
+bool Generation::EndsSequence(TokenId token) const {
+  return Contains(request_->stopping.eos_token_ids, token) ||
+         Contains(request_->stopping.stop_token_ids, token);
+}
+
+// Without the tokens that were drawn before the engine knew of a stop string.
+Usage Generation::UsageOf(int index, const Finish& finish) const {
+  Usage usage = finish.usage;
+  const SequenceText& text = sequences_[index].text;
+  if (text.stopped_by()) usage.completion_tokens = text.num_tokens();
+  return usage;
+}
+
 void Generation::AddFinish(int index, const Finish& finish,
                            std::vector<v1::GenerateEvent>& events) {
   --unfinished_;
+  const Usage usage = UsageOf(index, finish);
+  usage_.prompt_tokens = usage.prompt_tokens;
+  usage_.cached_tokens = usage.cached_tokens;
+  usage_.completion_tokens += usage.completion_tokens;
+  usage_.preemptions += usage.preemptions;
   if (finish.reason == FinishReason::kFailed && !sequences_[index].text.stopped_by()) {
     status_ = finish.status;
   } else {
-    AddFinishedEvent(index, finish, events);
+    AddFinishedEvent(index, finish, usage, events);
   }
-  if (unfinished_ > 0 || status_.ok()) return;
-  // One event for the whole request, with what its last sequence had.
+  if (unfinished_ == 0 && !status_.ok()) AddFailedEvent(finish, events);
+}
+
+// One for the whole request.
+void Generation::AddFailedEvent(const Finish& last, std::vector<v1::GenerateEvent>& events) const {
+  if (absl::IsInternal(status_)) {
+    Log(absl::StrCat("request \"", absl::CHexEscape(request_->request_id),
+                     "\" failed: ", status_.ToString()));
+  }
   v1::Failed* failed = events.emplace_back().mutable_failed();
   failed->set_code(static_cast<int>(status_.code()));
   failed->set_message(std::string(status_.message()));
-  ToWire(finish.usage, *failed->mutable_usage());
-  ToWire(finish.timings, *failed->mutable_timings());
+  ToWire(usage_, *failed->mutable_usage());
+  ToWire(last.timings, *failed->mutable_timings());
 }
 
-void Generation::AddFinishedEvent(int index, const Finish& finish,
+void Generation::AddFinishedEvent(int index, const Finish& finish, const Usage& usage,
                                   std::vector<v1::GenerateEvent>& events) {
   SequenceText& text = sequences_[index].text;
   const std::string rest = text.Finish();
   if (response_.text && !rest.empty()) OpenDelta(index, events).mutable_text()->append(rest);
   v1::Finished* finished = events.emplace_back().mutable_finished();
   finished->set_sequence_index(static_cast<uint32_t>(index));
-  ToWire(finish.usage, *finished->mutable_usage());
+  ToWire(usage, *finished->mutable_usage());
   ToWire(finish.timings, *finished->mutable_timings());
   if (text.stopped_by()) {
     finished->set_finish_reason(v1::FINISH_REASON_STOP_STRING);
     finished->mutable_stop_match()->set_text(*text.stopped_by());
-    finished->mutable_usage()->set_completion_tokens(static_cast<uint32_t>(text.num_tokens()));
     return;
   }
   finished->set_finish_reason(ToWire(finish.reason));

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "quire/v1/generation.pb.h"
+#include "server/prompt_pieces.h"
 #include "server/request_codec.h"
 #include "server/sequence_text.h"
 #include "server/services.h"
@@ -27,8 +28,8 @@ class Generation {
                                                            absl::Time deadline,
                                                            std::function<void()> on_ready);
 
-  // What is new, as events in the order of the interface's contract. The tokens of a sequence that
-  // waited together come as one Delta.
+  // What is new, as events in the order of the interface's contract; empty when nothing waits. The
+  // tokens of a sequence that waited together come as one Delta; a Prompt comes alone.
   std::vector<v1::GenerateEvent> Take();
 
   // Whether the last event has been taken, and the status of the call then.
@@ -36,18 +37,20 @@ class Generation {
   const absl::Status& status() const { return status_; }
 
   void Cancel() { services_.engine().Cancel(submission_.key); }
+  void Fail(const absl::Status& status) { services_.engine().Fail(submission_.key, status); }
 
  private:
   Generation(Services& services, DecodedRequest decoded,
              std::unique_ptr<LiveRequests::Entry> entry);
 
   v1::GenerateEvent StartedEvent() const;
-  void AddEchoEvents(std::vector<v1::GenerateEvent>& events) const;
-  static void AddPromptLogprobEvents(const std::vector<TokenLogprobs>& logprobs,
-                                     std::vector<v1::GenerateEvent>& events);
   void AddToken(int index, const SampledToken& token, std::vector<v1::GenerateEvent>& events);
   void AddFinish(int index, const Finish& finish, std::vector<v1::GenerateEvent>& events);
-  void AddFinishedEvent(int index, const Finish& finish, std::vector<v1::GenerateEvent>& events);
+  void AddFinishedEvent(int index, const Finish& finish, const Usage& usage,
+                        std::vector<v1::GenerateEvent>& events);
+  void AddFailedEvent(const Finish& last, std::vector<v1::GenerateEvent>& events) const;
+  bool EndsSequence(TokenId token) const;
+  Usage UsageOf(int index, const Finish& finish) const;
   v1::Delta& OpenDelta(int index, std::vector<v1::GenerateEvent>& events);
 
   Services& services_;
@@ -61,6 +64,10 @@ class Generation {
     int open_delta = -1;  // index of its Delta among the events being made
   };
   std::vector<OneSequence> sequences_;
+  PromptPieces prompt_;
+  std::vector<TokenEvent> taken_;  // from the stream
+  size_t next_ = 0;                // of taken_
+  Usage usage_;                    // of the sequences that have ended, summed
   bool started_ = false;
   int unfinished_;
   absl::Status status_;

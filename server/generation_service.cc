@@ -1,11 +1,15 @@
 #include "server/generation_service.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
+#include "server/checked_message.h"
 #include "server/generate_reactors.h"
 #include "server/grpc_status.h"
 #include "server/info.h"
@@ -43,8 +47,13 @@ absl::Status NoTokenizer() {
 absl::Status Tokenize(const Services& services, const v1::TokenizeRequest& request,
                       v1::TokenizeResponse& response) {
   if (services.tokenizer == nullptr) return NoTokenizer();
-  if (request.input_case() == v1::TokenizeRequest::kChat) {
-    return absl::FailedPreconditionError("chat templates are not built yet; send text");
+  switch (request.input_case()) {
+    case v1::TokenizeRequest::kText:
+      break;
+    case v1::TokenizeRequest::kChat:
+      return absl::FailedPreconditionError("chat templates are not built yet; send text");
+    case v1::TokenizeRequest::INPUT_NOT_SET:
+      return absl::InvalidArgumentError("input is not set; send text");
   }
   const bool add_special = !request.has_add_special_tokens() || request.add_special_tokens();
   QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
@@ -105,7 +114,44 @@ void Estimate(Services& services, const v1::GenerateRequest& wire, v1::CostEstim
   if (!asked.ok()) reactor->Finish(ToGrpcStatus(asked));
 }
 
+int MethodIndex(const std::string& name) {
+  const std::string service = v1::GenerationService::service_full_name();
+  return google::protobuf::DescriptorPool::generated_pool()
+      ->FindMethodByName(absl::StrCat(service, ".", name))
+      ->index();
+}
+
 }  // namespace
+
+// Puts a handler in the place of the generated one, as that one is made, but for its request type.
+template <typename Request, typename Response>
+void GenerationServiceImpl::CheckRequestsOf(const char* name,
+                                            UnaryMethod<Request, Response> method) {
+  MarkMethodCallback(MethodIndex(name),
+                     new grpc::internal::CallbackUnaryHandler<Checked<Request>, Response>(
+                         [this, method](grpc::CallbackServerContext* context,
+                                        const Checked<Request>* request, Response* response) {
+                           if (!request->status.ok()) return FinishNow(context, request->status);
+                           return (this->*method)(context, &request->message, response);
+                         }));
+}
+
+// Every method whose request holds strings.
+GenerationServiceImpl::GenerationServiceImpl(Services& services) : services_(services) {
+  CheckRequestsOf("Generate", &GenerationServiceImpl::Generate);
+  CheckRequestsOf("Tokenize", &GenerationServiceImpl::Tokenize);
+  CheckRequestsOf("EstimateCost", &GenerationServiceImpl::EstimateCost);
+  CheckRequestsOf("Abort", &GenerationServiceImpl::Abort);
+  MarkMethodCallback(
+      MethodIndex("GenerateStream"),
+      new grpc::internal::CallbackServerStreamingHandler<Checked<v1::GenerateRequest>,
+                                                         v1::GenerateEvent>(
+          [this](grpc::CallbackServerContext* context,
+                 const Checked<v1::GenerateRequest>* request) {
+            if (!request->status.ok()) return RefuseGenerateStream(request->status);
+            return GenerateStream(context, &request->message);
+          }));
+}
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::Generate(grpc::CallbackServerContext* context,
                                                           const v1::GenerateRequest* request,

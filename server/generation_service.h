@@ -10,7 +10,7 @@ namespace quire {
 class GenerationServiceImpl final : public v1::GenerationService::CallbackService {
  public:
   // `services` outlives the service.
-  explicit GenerationServiceImpl(Services& services) : services_(services) {}
+  explicit GenerationServiceImpl(Services& services);
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -37,6 +37,12 @@ class GenerationServiceImpl final : public v1::GenerationService::CallbackServic
                                           v1::ServerInfo* response) override;
 
  private:
+  template <typename Request, typename Response>
+  using UnaryMethod = grpc::ServerUnaryReactor* (
+      GenerationServiceImpl::*)(grpc::CallbackServerContext*, const Request*, Response*);
+  template <typename Request, typename Response>
+  void CheckRequestsOf(const char* name, UnaryMethod<Request, Response> method);
+
   Services& services_;
 };
 

@@ -10,15 +10,16 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/generation_service.h"
+#include "server/listen_address.h"
 #include "server/services.h"
 
 namespace quire {
 
 class GrpcServer {
  public:
-  // Listens and serves. UNAVAILABLE names the address where that fails.
+  // Listens and serves. UNAVAILABLE names the address, and why that fails.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Services& services,
-                                                           const std::string& listen);
+                                                           const ListenAddress& listen);
   ~GrpcServer();
 
   // HOST:PORT with the port in use, or unix:PATH.

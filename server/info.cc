@@ -33,6 +33,12 @@ void FillLimits(const EngineConfig& config, v1::LimitInfo& limits) {
   limits.set_max_top_logprobs(kMaxTopLogprobs);
   limits.set_max_logit_bias(kMaxLogitBias);
   limits.set_max_message_bytes(kMaxMessageBytes);
+  limits.set_max_name_bytes(kMaxNameBytes);
+  limits.set_max_detokenize_ids(kMaxDetokenizeIds);
+  limits.set_max_temperature(kMaxTemperature);
+  limits.set_max_penalty(kMaxPenalty);
+  limits.set_max_bias(kMaxBias);
+  limits.set_max_streams_per_connection(kMaxStreamsPerConnection);
   ToWire(config.scheduler.stall_limit, *limits.mutable_stall_limit());
 }
 
@@ -53,6 +59,7 @@ void FillModelInfo(Services& services, v1::ModelInfo& info) {
   info.set_kv_bytes_per_token(model.kv_bytes_per_token());
   for (TokenId id : config.eos_token_ids) info.add_eos_token_ids(static_cast<uint32_t>(id));
   info.set_has_tokenizer(services.tokenizer != nullptr);
+  info.set_has_chat_template(services.has_chat_template);
 }
 
 void FillServerInfo(Services& services, v1::ServerInfo& info) {

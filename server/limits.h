@@ -8,6 +8,9 @@
 namespace quire {
 
 inline constexpr int kMaxMessageBytes = 4 << 20;
+// Calls of one connection at a time; a client's further ones wait on its side. Enough for a proxy
+// that brings as many as the queue holds.
+inline constexpr int kMaxStreamsPerConnection = 1024;
 inline constexpr uint32_t kMaxSequencesPerRequest = 32;
 inline constexpr int kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopStringBytes = 256;

@@ -13,6 +13,7 @@
 #include "server/flags.h"
 #include "server/grpc_server.h"
 #include "server/log.h"
+#include "server/model_directory.h"
 #include "server/services.h"
 
 namespace quire {
@@ -71,6 +72,7 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
   if (!idle) {
     Log("the drain limit has passed: ending what is left");
     services.engine().EndAll(absl::UnavailableError("the server is shutting down"));
+    services.engine().AwaitIdle(absl::InfiniteFuture());  // the step under way, however long
   }
   // Last events may still be on their way to slow readers. Then only idle connections are open,
   // which clients would close in their own time.
@@ -80,14 +82,18 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
 
 absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   const absl::Time start = absl::Now();
+  // What can be wrong is said before the long part.
+  QUIRE_RETURN_IF_ERROR(CheckModelDirectory(flags.load.model));
+  QUIRE_RETURN_IF_ERROR(CheckCanListen(flags.listen));
+  Services services(flags.load.stall_limit);
   QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, LoadTokenizer(flags));
-  QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<LoadedModel> model, LoadModel(flags));
+  QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadModel(flags));
   LogModel(*model);
 
-  Services services;
   services.model = model.get();
   services.tokenizer = tokenizer.get();
   services.model_name = std::filesystem::path(flags.load.model + "/").parent_path().filename();
+  services.has_chat_template = HasChatTemplate(flags.load.model);
   services.started = absl::Now();
   QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
                          GrpcServer::Start(services, flags.listen));
@@ -97,6 +103,8 @@ absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   std::fflush(stdout);
   signals.Await();
   Drain(flags, services, *server);
+  services.tokenizer_workers.Stop();  // their tasks submit to the engine
+  model.reset();                      // joins the engine's thread
   Log("stopped");
   return absl::OkStatus();
 }

@@ -80,7 +80,12 @@ absl::Status DecodeSampling(const v1::Sampling& wire, int64_t vocab_size,
 
 absl::Status DecodeStopping(const v1::Stopping& wire, const ModelConfig& model,
                             StoppingParams& stopping, ResponseOptions& response) {
-  if (wire.has_max_new_tokens()) stopping.max_new_tokens = wire.max_new_tokens();
+  if (wire.has_max_new_tokens()) {
+    if (wire.max_new_tokens() == 0) {
+      return Invalid("stopping.max_new_tokens is 0; the range is 1 to what the context leaves");
+    }
+    stopping.max_new_tokens = wire.max_new_tokens();
+  }
   stopping.min_new_tokens = wire.min_new_tokens();
   if (stopping.max_new_tokens && stopping.min_new_tokens > *stopping.max_new_tokens) {
     return Invalid("stopping.min_new_tokens is ", stopping.min_new_tokens,

@@ -54,6 +54,8 @@ class SequenceText {
 
   // Adds a token and returns the text that it lets go.
   std::string Append(TokenId token);
+  // Counts a token that ends the sequence: it gives no text.
+  void CountEnd() { ++num_tokens_; }
   std::string Finish();
 
   int64_t num_tokens() const { return num_tokens_; }

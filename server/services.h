@@ -1,7 +1,9 @@
-// What every call of the server may use. Outlives all calls.
+// What every call of the server may use. Outlives all calls, and the engine, whose thread hands
+// work to stream_workers.
 #ifndef QUIRE_SERVER_SERVICES_H_
 #define QUIRE_SERVER_SERVICES_H_
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -11,14 +13,20 @@
 #include "server/live_requests.h"
 #include "server/request_codec.h"
 #include "server/worker_pool.h"
+#include "server/write_watch.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quire {
 
 struct Services {
+  explicit Services(absl::Duration stall_limit)
+      : stall_limit(stall_limit), write_watch(std::min(stall_limit / 8, absl::Seconds(1))) {}
+
+  const absl::Duration stall_limit;  // a reader that takes nothing for so long loses its request
   LoadedModel* model = nullptr;
   const Tokenizer* tokenizer = nullptr;  // null where the checkpoint has none
   std::string model_name;
+  bool has_chat_template = false;
   absl::Time started;
   std::atomic<bool> draining{false};
 
@@ -27,6 +35,7 @@ struct Services {
   WorkerPool stream_workers{2};
   // Tokenises prompts too long for gRPC's threads.
   WorkerPool tokenizer_workers{1, /*max_waiting=*/64};
+  WriteWatch write_watch;
 
   Engine& engine() { return model->engine(); }
   CodecContext codec() const { return {.model = &model->config(), .tokenizer = tokenizer}; }

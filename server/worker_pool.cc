@@ -8,18 +8,22 @@ WorkerPool::WorkerPool(int num_threads, size_t max_waiting) : max_waiting_(max_w
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { Stop(); }
+
+void WorkerPool::Stop() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 bool WorkerPool::Run(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return false;
     if (max_waiting_ > 0 && waiting_.size() >= max_waiting_) return false;
     waiting_.push_back(std::move(task));
   }

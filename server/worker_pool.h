@@ -12,8 +12,7 @@
 
 namespace quire {
 
-// Thread-safe. Tasks that have not begun when the pool goes are run by its destructor's caller's
-// wait: none is dropped.
+// Thread-safe.
 class WorkerPool {
  public:
   // At most max_waiting tasks wait at a time (0: no bound).
@@ -22,8 +21,11 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
   ~WorkerPool();
 
-  // False when max_waiting tasks wait already.
+  // False when max_waiting tasks wait already, or the pool has stopped.
   bool Run(std::function<void()> task);
+
+  // Waits until every task that was accepted has run; none is accepted from then on.
+  void Stop();
 
  private:
   void Work();

@@ -11,6 +11,7 @@
 #include "client/cli/format.h"
 #include "client/cli/json.h"
 #include "client/cli/request_flags.h"
+#include "client/cli/text_input.h"
 #include "client/client.h"
 
 namespace quire::cli {
@@ -93,8 +94,12 @@ void AddAbortCommand(CLI::App& app, Run& run) {
   CLI::App& command = *app.add_subcommand(
       "abort", "Ends a live request; prints aborted or not live, and both are success");
   const auto flags = std::make_shared<AbortFlags>();
-  command.add_option("ID", flags->request_id, "The request's id")->required()->type_name("");
+  command.add_option("ID", flags->request_id, "The request's id")
+      ->required()
+      ->check(IsUtf8())
+      ->type_name("");
   command.add_option("--tenant", flags->tenant, "The tenant that the request runs for")
+      ->check(IsUtf8())
       ->type_name("NAME");
   AddConnectionFlags(command, flags->connection);
   command.callback([flags, &run] { run = [flags] { return Abort(*flags); }; });
@@ -107,6 +112,7 @@ void AddHealthCommand(CLI::App& app, Run& run) {
   command
       .add_option("--service", flags->service,
                   "A gRPC service's full name; the server as a whole if unset")
+      ->check(IsUtf8())
       ->type_name("NAME");
   AddConnectionFlags(command, flags->connection);
   command.callback([flags, &run] { run = [flags] { return Health(*flags); }; });

@@ -10,6 +10,7 @@
 #include "client/cli/connection_flags.h"
 #include "client/cli/error_line.h"
 #include "client/cli/generate_output.h"
+#include "client/cli/graceful_end.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/request_flags.h"
 #include "client/client.h"
@@ -58,12 +59,13 @@ void AddOutputFlags(CLI::App& command, GenerateFlags& flags) {
 
 // Reads the stream to its end; the times as this side saw them.
 CallTimes PrintEvents(GenerateStream& stream, absl::Time start, GenerateOutput& output,
-                      ResponseCollector& collector) {
+                      ResponseCollector& collector, GracefulEnd& end) {
   CallTimes times;
   for (const v1::GenerateEvent& event : stream) {
     if (times.first_token == absl::ZeroDuration() && event.delta().token_ids_size() > 0) {
       times.first_token = absl::Now() - start;
     }
+    if (event.has_started()) end.SetRequestId(event.started().request_id());
     collector.Add(event);
     output.Add(event, collector);
   }
@@ -83,9 +85,14 @@ int Generate(const GenerateFlags& flags) {
   ResponseCollector collector;
   const absl::Time start = absl::Now();
   GenerateStream stream = client.Stream(*request, flags.connection.call_options());
-  const Interrupt::Scope scope(interrupt, [&stream] { stream.Cancel(); });
-  const CallTimes times = PrintEvents(stream, start, *output, collector);
-  const absl::Status status = stream.Finish();
+  CallTimes times;
+  absl::Status status;
+  {
+    GracefulEnd end(client, stream, request->tenant());
+    const Interrupt::Scope scope(interrupt, [&end] { end.Begin(); });
+    times = PrintEvents(stream, start, *output, collector, end);
+    status = stream.Finish();
+  }
 
   output->End(collector, status);
   if (collector.started() && (flags.verbose || isatty(STDERR_FILENO) != 0)) {
@@ -106,8 +113,8 @@ void AddGenerateCommand(CLI::App& app, Run& run) {
   AddOutputFlags(command, *flags);
   AddConnectionFlags(command, flags->connection);
   command.footer(
-      "Ctrl-C ends the request on the server too and keeps what has come; a second one\n"
-      "ends quire at once.");
+      "Ctrl-C ends the request on the server, and what has come is the result; a second\n"
+      "one ends quire at once.");
   command.callback([flags, &run] {
     const GenerateParams& params = flags->request.params;
     if (flags->form() == OutputForm::kText && (params.top_logprobs || params.prompt_logprobs)) {

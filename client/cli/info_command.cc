@@ -67,11 +67,12 @@ std::string ServerText(const v1::ServerInfo& server, const std::string& address)
              "load        %d running, %d queued, %d paused, %d preempted\n"
              "since start %d steps, %d prompt tokens (%d cached), %d generated, %d preemptions\n"
              "limits      %d sequences at once, %d queued requests, %d tokens a step, %s a "
-             "message\n",
+             "message, %d calls a connection\n",
              load.running(), load.queued(), load.paused(), load.preempted(), load.steps(),
              load.prompt_tokens(), load.cached_prompt_tokens(), load.generated_tokens(),
              load.preemptions(), limits.max_num_sequences(), limits.max_queue(),
-             limits.max_batch_tokens(), FormatBytes(limits.max_message_bytes()));
+             limits.max_batch_tokens(), FormatBytes(limits.max_message_bytes()),
+             limits.max_streams_per_connection());
 }
 
 int Info(const InfoFlags& flags) {

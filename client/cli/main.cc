@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/cli/commands.h"
 #include "client/cli/help_formatter.h"
@@ -39,8 +40,12 @@ Run Parse(int argc, char** argv, int& exit_code) {
     return nullptr;
   } catch (const CLI::ParseError& error) {
     const auto commands = app.get_subcommands();
-    std::cerr << "quire: " << error.what() << "\nTry quire "
-              << (commands.empty() ? "" : commands.front()->get_name() + " ") << "--help.\n";
+    // What is not known is the likelier mistake than what is missing then.
+    const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+    std::cerr << "quire: "
+              << (unknown.empty() ? error.what() : CLI::ExtrasError("", unknown).what())
+              << "\nTry quire " << (commands.empty() ? "" : commands.front()->get_name() + " ")
+              << "--help.\n";
     exit_code = kExitUsage;
     return nullptr;
   }

@@ -54,6 +54,7 @@ void AddStoppingFlags(CLI::App& command, RequestFlags& flags) {
   add("--min-tokens", params.min_new_tokens, "Nothing ends a sample before so many tokens")
       ->type_name("N");
   add("--stop", params.stop_strings, "The text ends before this; may be repeated")
+      ->check(IsUtf8())
       ->allow_extra_args(false)
       ->type_name("TEXT");
   add("--stop-token", params.stop_token_ids, "A sample ends with this token; may be repeated")
@@ -99,10 +100,12 @@ void AddSchedulingFlags(CLI::App& command, RequestFlags& flags) {
     return command.add_option(name, value, help)->type_name(type)->group("Scheduling");
   };
   add("--priority", params.priority, "Higher runs first; 0 if unset", "N");
-  add("--tenant", params.tenant, "Tenants of equal priority share fairly", "NAME");
-  add("--request-id", params.request_id, "Name for quire abort; made by the server if unset", "ID");
+  add("--tenant", params.tenant, "Tenants of equal priority share fairly", "NAME")->check(IsUtf8());
+  add("--request-id", params.request_id, "Name for quire abort; made by the server if unset", "ID")
+      ->check(IsUtf8());
   add("--cache-salt", params.cache_salt, "Cached prefixes are shared only under the same salt",
-      "TEXT");
+      "TEXT")
+      ->check(IsUtf8());
   command
       .add_flag("--no-cache", params.bypass_prefix_cache,
                 "Neither reads cached prefixes nor leaves any")

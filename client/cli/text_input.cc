@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "proto/utf8.h"
 
 namespace quire::cli {
 namespace {
@@ -28,7 +29,7 @@ std::string WithoutLastNewline(std::string text) {
 void AddTextFlags(CLI::App& command, const std::string& name, TextFlags& flags) {
   CLI::Option* text = command.add_option(
       name, flags.text, "Text; without it, or as -, standard input (less its last newline)");
-  text->type_name("TEXT")->option_text(" ");
+  text->check(IsUtf8())->type_name("TEXT")->option_text(" ");
   command.add_option("--file,-f", flags.file, "Text from this file, less its last newline")
       ->check(CLI::ExistingFile)
       ->type_name("FILE")
@@ -42,6 +43,7 @@ absl::StatusOr<std::string> ReadText(const TextFlags& flags) {
     if (!in.is_open() || in.bad()) {
       return absl::NotFoundError(absl::StrCat("cannot read ", flags.file));
     }
+    if (absl::Status status = CheckUtf8(flags.file, text); !status.ok()) return status;
     return WithoutLastNewline(std::move(text));
   }
   if (flags.text && *flags.text != "-") return *flags.text;
@@ -49,7 +51,9 @@ absl::StatusOr<std::string> ReadText(const TextFlags& flags) {
     return absl::InvalidArgumentError(
         "there is no text: give it as an argument, with --file, or on standard input");
   }
-  return WithoutLastNewline(ReadAll(std::cin));
+  std::string text = ReadAll(std::cin);
+  if (absl::Status status = CheckUtf8("standard input", text); !status.ok()) return status;
+  return WithoutLastNewline(std::move(text));
 }
 
 absl::StatusOr<std::vector<uint32_t>> ParseTokenIds(absl::string_view text) {
@@ -72,6 +76,12 @@ std::string FormatTokenIds(absl::Span<const uint32_t> token_ids) {
 CLI::Validator IsTokenIds() {
   return CLI::Validator(
       [](std::string& text) { return std::string(ParseTokenIds(text).status().message()); }, "IDS");
+}
+
+CLI::Validator IsUtf8() {
+  return CLI::Validator(
+      [](std::string& text) { return std::string(CheckUtf8("the value", text).message()); },
+      "TEXT");
 }
 
 }  // namespace quire::cli

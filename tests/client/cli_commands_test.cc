@@ -66,6 +66,13 @@ TEST(CliWithoutServer, WrongUsageExits2AndPointsToTheHelp) {
   }
 }
 
+TEST(CliWithoutServer, WhatIsNotKnownIsNamedBeforeWhatIsMissing) {
+  EXPECT_THAT(RunQuire({"frobnicate"}).err, HasSubstr("not expected: frobnicate"));
+  EXPECT_THAT(RunQuire({"--frob"}).err, HasSubstr("not expected: --frob"));
+  EXPECT_THAT(RunQuire({"abort", "--frob"}).err, HasSubstr("not expected: --frob"));
+  EXPECT_THAT(RunQuire({}).err, HasSubstr("subcommand is required"));
+}
+
 TEST(CliWithoutServer, HelpAndVersionSucceed) {
   EXPECT_THAT(RunQuire({"--version"}).out, StartsWith("quire "));
   for (const char* command : {"generate", "tokenize", "cost", "abort", "info", "health", "bench"}) {

@@ -223,6 +223,38 @@ TEST_F(CliGenerate, CtrlCCancelsOnTheServerAndKeepsWhatHasCome) {
   EXPECT_TRUE(server_.AwaitCancelled(1));
 }
 
+TEST_F(CliGenerate, CtrlCWithJsonGivesTheResultWithItsTrueUsage) {
+  server_.SetStream(server_.HangUntilAborted());
+  const auto command = Start("generate", {"--json", "Once"});
+  ASSERT_TRUE(server_.AwaitStreams(1));
+  // With --json nothing tells that quire has seen Started.
+  usleep(300'000);
+  command->Signal(SIGINT);
+  const CommandResult result = command->Wait();
+  EXPECT_EQ(result.exit_code, 130);
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(json["sequences"][0]["finish_reason"], "CANCELLED");
+  EXPECT_EQ(json["sequences"][0]["text"], " t0");
+  EXPECT_EQ(json["usage"]["completion_tokens"], 5);
+  EXPECT_FALSE(json.contains("error")) << json["error"];
+}
+
+TEST_F(CliGenerate, TextThatIsNotUtf8IsNamedWithItsSourceAndNotSent) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/quire-latin1-", getpid());
+  std::ofstream(path) << "caf\xe9\n";
+  const CommandResult file = Quire("generate", {"--file", path});
+  std::remove(path.c_str());
+  EXPECT_EQ(file.err,
+            "quire: INVALID_ARGUMENT: " + path + " is not UTF-8: the byte at offset 3 is 0xe9\n");
+  EXPECT_EQ(file.exit_code, 1);
+  EXPECT_THAT(Quire("generate", {}, {.input = "\xff"}).err,
+              HasSubstr("standard input is not UTF-8: the byte at offset 0 is 0xff"));
+  EXPECT_THAT(Quire("generate", {"--stop", "a\xff", "Once"}).err,
+              StartsWith("quire: --stop: the value is not UTF-8: the byte at offset 1 is 0xff\n"));
+  EXPECT_THAT(Quire("generate", {"caf\xe9"}).err, HasSubstr("the value is not UTF-8"));
+  EXPECT_TRUE(server_.requests().empty());
+}
+
 TEST_F(CliGenerate, ATimeoutIsDeadlineExceeded) {
   server_.SetStream(server_.Hang());
   const CommandResult result = Quire("generate", {"--timeout", "0.2", "Once"});

@@ -115,6 +115,24 @@ TEST(Client, AServerThatSaysUnavailableItselfIsNotTakenForAMissingOne) {
   EXPECT_EQ(status, absl::UnavailableError("the server is draining"));
 }
 
+TEST(Client, AStringThatIsNotUtf8IsNamedAndNotSent) {
+  const FakeServer server;
+  const Client client(server.address());
+  v1::GenerateRequest request = MakeRequest("abc", {.stop_strings = {"x", "a\xff"}});
+  const auto message = "stopping.stop_strings[1] is not UTF-8: the byte at offset 1 is 0xff";
+  EXPECT_EQ(client.Generate(request).status(), absl::InvalidArgumentError(message));
+  GenerateStream stream = client.Stream(request);
+  stream.Cancel();
+  EXPECT_EQ(stream.Next(), nullptr);
+  EXPECT_EQ(stream.Finish(), absl::InvalidArgumentError(message));
+  v1::TokenizeRequest tokenize;
+  tokenize.mutable_chat()->add_messages()->set_content("\xc3");
+  EXPECT_EQ(client.Tokenize(tokenize).status(),
+            absl::InvalidArgumentError(
+                "chat.messages[0].content is not UTF-8: the byte at offset 0 is 0xc3"));
+  EXPECT_TRUE(server.requests().empty());
+}
+
 TEST(Client, ADeadlineEndsTheCallHereAndOnTheServer) {
   FakeServer server;
   server.SetStream(server.Hang());

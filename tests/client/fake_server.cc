@@ -126,7 +126,9 @@ class FakeServer::Service final : public v1::GenerationService::Service {
 
   grpc::Status Abort(grpc::ServerContext* /*context*/, const v1::AbortRequest* request,
                      v1::AbortResponse* response) override {
-    response->set_aborted(request->request_id() == "live");
+    const std::lock_guard<std::mutex> lock(mutex);
+    aborted = request->request_id() == "live";
+    response->set_aborted(aborted);
     return grpc::Status::OK;
   }
 
@@ -158,6 +160,7 @@ class FakeServer::Service final : public v1::GenerationService::Service {
   int open_streams = 0;
   int peak_streams = 0;
   int cancelled_streams = 0;
+  bool aborted = false;
 
  private:
   Stream Begin(const v1::GenerateRequest& request) {
@@ -234,6 +237,20 @@ FakeServer::Stream FakeServer::Hang() {
         ++service_->cancelled_streams;
         return grpc::Status::CANCELLED;
       };
+}
+
+FakeServer::Stream FakeServer::HangUntilAborted() {
+  return [this](grpc::ServerContext& context, const auto& /*request*/, const Write& write) {
+    write(Started("live", 1, 42));
+    write(Delta(0, " t0", {100}));
+    const bool ended = AwaitTrue(absl::Seconds(10), [&] {
+      const std::lock_guard<std::mutex> lock(service_->mutex);
+      return service_->aborted || context.IsCancelled();
+    });
+    if (!ended || context.IsCancelled()) return grpc::Status::CANCELLED;
+    write(Finished(0, v1::FINISH_REASON_CANCELLED, 1, 5));
+    return grpc::Status::OK;
+  };
 }
 
 std::vector<v1::GenerateRequest> FakeServer::requests() const {

@@ -52,6 +52,8 @@ class FakeServer {
                            const Write& write);
   // Started and one token " t0", then nothing until the client is gone.
   Stream Hang();
+  // The same under the id "live", which Abort ends with CANCELLED and a usage of five tokens.
+  Stream HangUntilAborted();
 
   // Requests in the order in which they came.
   std::vector<v1::GenerateRequest> requests() const;

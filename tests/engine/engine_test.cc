@@ -130,6 +130,22 @@ TEST_F(EngineTest, AFullQueueRefusesAndSaysHowFull) {
   ExpectAllBlocksFree();
 }
 
+TEST_F(EngineTest, RequestsThatFreeSlotsWillTakeDoNotCountAsQueued) {
+  Make({.scheduler = {.max_num_sequences = 4, .context_tokens = 2048}, .max_queue = 1});
+  gate_->Set(false);
+  testing::Call running(*engine_, Prompt(10, 1));
+  gate_->AwaitBatch();  // until the step ends nothing is read
+  testing::Call first(*engine_, Prompt(10, 1));
+  testing::Call second(*engine_, Prompt(10, 1));
+  testing::Call third(*engine_, Prompt(10, 1));
+  testing::Call waiting(*engine_, Prompt(10, 1));
+  const auto refused = engine_->Submit(std::make_shared<const Request>(Prompt(10, 1)), [] {});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  gate_->Set(true);
+  for (testing::Call* call : {&running, &first, &second, &third, &waiting}) call->AwaitEnd();
+  ExpectAllBlocksFree();
+}
+
 TEST_F(EngineTest, WhatCanNeverFitIsRefusedAtOnce) {
   const auto refused = engine_->Submit(std::make_shared<const Request>(Prompt(2048, 1)), [] {});
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kOutOfRange);

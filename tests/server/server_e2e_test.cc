@@ -1,6 +1,7 @@
-// The real server under real clients: load, cancellation, bad requests, signals, wrong start.
+// The real server under real clients: load, cancellation, bad requests.
 #include <grpcpp/create_channel.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -11,10 +12,9 @@
 #include <vector>
 
 #include "gmock/gmock.h"
-#include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
+#include "tests/server/e2e_client.h"
 #include "tests/testing/server_process.h"
-#include "tests/testing/temp_dir.h"
 
 namespace quire {
 namespace {
@@ -22,53 +22,11 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-const char kModel[] = QUIRE_SOURCE_DIR "/models/fairytale";
-
-// What one stream gave.
-struct Streamed {
-  std::vector<v1::GenerateEvent> events;
-  std::vector<std::string> texts;                // by sequence
-  std::vector<std::vector<uint32_t>> token_ids;  // by sequence
-  std::vector<v1::Finished> finished;
-  grpc::Status status;
-};
-
-Streamed Stream(v1::GenerationService::Stub& stub, const v1::GenerateRequest& request) {
-  Streamed got;
-  const uint32_t count = request.has_num_sequences() ? request.num_sequences() : 1;
-  got.texts.resize(count);
-  got.token_ids.resize(count);
-  grpc::ClientContext context;
-  const auto reader = stub.GenerateStream(&context, request);
-  v1::GenerateEvent event;
-  while (reader->Read(&event)) {
-    if (event.has_delta()) {
-      const uint32_t index = event.delta().sequence_index();
-      got.texts[index] += event.delta().text();
-      got.token_ids[index].insert(got.token_ids[index].end(), event.delta().token_ids().begin(),
-                                  event.delta().token_ids().end());
-    }
-    if (event.has_finished()) got.finished.push_back(event.finished());
-    got.events.push_back(event);
-  }
-  got.status = reader->Finish();
-  return got;
-}
-
-v1::GenerateRequest Text(const std::string& text, uint32_t max_new_tokens) {
-  v1::GenerateRequest request;
-  request.set_text(text);
-  request.mutable_stopping()->set_max_new_tokens(max_new_tokens);
-  request.mutable_sampling()->set_seed(11);
-  return request;
-}
-
-v1::ServerInfo Info(v1::GenerationService::Stub& stub) {
-  grpc::ClientContext context;
-  v1::ServerInfo info;
-  EXPECT_TRUE(stub.GetServerInfo(&context, {}, &info).ok());
-  return info;
-}
+using testing::Info;
+using testing::kModel;
+using testing::Stream;
+using testing::Streamed;
+using testing::Text;
 
 // Every block free (or cached), nothing queued or running; waits for the last steps.
 void ExpectNothingIsHeld(v1::GenerationService::Stub& stub) {
@@ -261,6 +219,8 @@ TEST_F(ServerE2e, BadRequestsGetTheirOwnCodesAndTheServerGoesOn) {
   bad = request;
   bad.mutable_stopping()->add_stop_strings(std::string(257, 'x'));
   ExpectRefused(bad, invalid, HasSubstr("257 bytes; the range is 1 to 256"));
+  ExpectRefused(Text("A", 0), invalid,
+                HasSubstr("stopping.max_new_tokens is 0; the range is 1 to"));
   bad = request;
   bad.mutable_stopping()->set_min_new_tokens(6);
   ExpectRefused(bad, invalid, HasSubstr("stopping.min_new_tokens is 6"));
@@ -362,6 +322,35 @@ TEST_F(ServerE2e, StopStringsCutTheTextWhereverTokensBegin) {
   }
 }
 
+TEST_F(ServerE2e, AStopTokenIsCountedButGivesNoTextAndCompletesNoStopString) {
+  v1::GenerateRequest request = Text("Once upon a time", 20);
+  request.mutable_sampling()->set_temperature(0);
+  request.mutable_response()->set_token_ids(true);
+  const Streamed whole = Stream(*stub_, request);
+  const auto text_of = [&](size_t count) {
+    v1::DetokenizeRequest ids;
+    for (size_t i = 0; i < count; ++i) ids.add_token_ids(whole.token_ids[0][i]);
+    grpc::ClientContext context;
+    v1::DetokenizeResponse text;
+    EXPECT_TRUE(stub_->Detokenize(&context, ids, &text).ok());
+    return text.text();
+  };
+  const std::vector<uint32_t>& ids = whole.token_ids[0];
+  const size_t last = static_cast<size_t>(std::find(ids.begin(), ids.end(), ids[7]) - ids.begin());
+  const std::string its_text = text_of(last + 1).substr(text_of(last).size());
+  ASSERT_FALSE(its_text.empty());
+  request.mutable_stopping()->add_stop_token_ids(ids[last]);
+  request.mutable_stopping()->add_stop_strings(text_of(last).substr(text_of(last).size() - 1) +
+                                               its_text);
+  const Streamed got = Stream(*stub_, request);
+  ASSERT_EQ(got.finished.size(), 1U);
+  EXPECT_EQ(got.finished[0].finish_reason(), v1::FINISH_REASON_STOP_TOKEN);
+  EXPECT_EQ(got.finished[0].stop_match().token_id(), ids[last]);
+  EXPECT_EQ(got.finished[0].usage().completion_tokens(), last + 1);
+  EXPECT_EQ(got.token_ids[0], std::vector<uint32_t>(ids.begin(), ids.begin() + last + 1));
+  EXPECT_EQ(got.texts[0], text_of(last));
+}
+
 TEST_F(ServerE2e, TimeLimitsFinishAndDeadlinesFail) {
   v1::GenerateRequest request = Text("Once", 2000);
   request.mutable_stopping()->set_ignore_eos(true);
@@ -428,6 +417,12 @@ TEST_F(ServerE2e, TokenizeDetokenizeAndEstimateAnswer) {
   ASSERT_TRUE(stub_->Detokenize(&back_context, ids, &back).ok());
   EXPECT_EQ(back.text(), text.text());
 
+  text.clear_input();
+  grpc::ClientContext nothing_context;
+  const grpc::Status nothing = stub_->Tokenize(&nothing_context, text, &tokens);
+  EXPECT_EQ(nothing.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(nothing.error_message(), HasSubstr("input is not set"));
+
   v1::GenerateRequest request = Text("Once upon a time", 100);
   request.set_num_sequences(4);
   v1::CostEstimate cost;
@@ -465,114 +460,6 @@ TEST_F(ServerE2e, InfoTellsTheModelTheMemoryAndTheLimits) {
   }
   EXPECT_LE(kv_bytes, uint64_t{64} << 20);
   EXPECT_GT(kv_bytes, uint64_t{60} << 20);
-}
-
-TEST(ServerDrain, SigtermLetsLiveStreamsEndRefusesNewOnesAndExitsZero) {
-  testing::ServerProcess server({"--model", kModel, "--drain-seconds", "20"});
-  const auto stub = server.Connect();
-  v1::GenerateRequest request = Text("Once", 400);
-  request.mutable_stopping()->set_ignore_eos(true);
-  grpc::ClientContext context;
-  const auto reader = stub->GenerateStream(&context, request);
-  v1::GenerateEvent event;
-  ASSERT_TRUE(reader->Read(&event));
-  server.Signal(SIGTERM);
-  grpc::Status refused;
-  for (int i = 0; i < 100; ++i) {
-    refused = Stream(*stub, Text("A", 1)).status;
-    if (!refused.ok()) break;
-  }
-  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
-  google::rpc::Status details;
-  ASSERT_TRUE(details.ParseFromString(refused.error_details()));
-  google::rpc::RetryInfo retry;
-  ASSERT_EQ(details.details_size(), 1);
-  EXPECT_TRUE(details.details(0).UnpackTo(&retry));
-  EXPECT_GE(retry.retry_delay().seconds(), 1);
-  uint32_t completion_tokens = 0;
-  while (reader->Read(&event)) {
-    if (event.has_finished()) completion_tokens = event.finished().usage().completion_tokens();
-  }
-  EXPECT_TRUE(reader->Finish().ok());
-  EXPECT_EQ(completion_tokens, 400U);
-  EXPECT_EQ(server.Wait(), 0) << server.StderrText();
-}
-
-TEST(ServerDrain, WhatOutlastsTheDrainEndsWithUnavailable) {
-  testing::ServerProcess server({"--model", kModel, "--drain-seconds", "0.1"});
-  const auto stub = server.Connect();
-  v1::GenerateRequest request = Text("Once", 2000);
-  request.mutable_stopping()->set_ignore_eos(true);
-  grpc::ClientContext context;
-  const auto reader = stub->GenerateStream(&context, request);
-  v1::GenerateEvent event;
-  ASSERT_TRUE(reader->Read(&event));
-  server.Signal(SIGTERM);
-  v1::GenerateEvent last;
-  while (reader->Read(&event)) last = event;
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(last.failed().code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(server.Wait(), 0) << server.StderrText();
-}
-
-// Starts a server that must not start; returns its stderr.
-std::string FailedStart(const std::vector<std::string>& args) {
-  testing::ServerProcess server(args);
-  EXPECT_TRUE(server.address().empty());
-  EXPECT_EQ(server.Wait(), 1);
-  return server.StderrText();
-}
-
-TEST(ServerStart, WrongFlagsAndFilesGiveOneClearLineAndExitCodeOne) {
-  EXPECT_THAT(FailedStart({}), HasSubstr("--model is required"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--no-such-flag"}), HasSubstr("--no-such-flag"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "lots"}),
-              HasSubstr("\"lots\" is no size"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--max-batch-tokens", "8"}),
-              HasSubstr("--max-batch-tokens (8) must not be below --max-num-sequences (64)"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--dtype", "float16"}),
-              HasSubstr("the CPU computes in bfloat16 or float32"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--device", "cuda"}), HasSubstr("CUDA"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--cpu-isa", "sse9"}), HasSubstr("sse9"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "1000"}),
-              HasSubstr("a KV cache of 1000 bytes is too small: the least that works is"));
-  EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "1000TiB"}),
-              AllOf(HasSubstr("the model does not fit"), HasSubstr("are available")));
-  EXPECT_THAT(FailedStart({"--model", "/no/such/model"}),
-              HasSubstr("/no/such/model: no such directory"));
-  testing::TempDir directory;
-  EXPECT_THAT(FailedStart({"--model", directory.path()}), HasSubstr("config.json: No such file"));
-  EXPECT_THAT(FailedStart({"--model", QUIRE_SOURCE_DIR "/models/fairytale-mla"}),
-              AllOf(HasSubstr("DeepseekV3ForCausalLM"), HasSubstr("Qwen3ForCausalLM")));
-}
-
-TEST(ServerStart, AnAddressInUseIsNamed) {
-  const testing::ServerProcess first({"--model", kModel});
-  ASSERT_FALSE(first.address().empty());
-  testing::ServerProcess second({"--model", kModel, "--listen", first.address()});
-  EXPECT_TRUE(second.address().empty());
-  EXPECT_EQ(second.Wait(), 1);
-  EXPECT_THAT(second.StderrText(), HasSubstr("cannot listen on " + first.address()));
-}
-
-TEST(ServerStart, RandomWeightsNeedOnlyAConfig) {
-  testing::TempDir directory;
-  directory.Write("config.json", R"({
-    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 64,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    "intermediate_size": 96, "vocab_size": 300, "max_position_embeddings": 256,
-    "tie_word_embeddings": true, "torch_dtype": "bfloat16"})");
-  testing::ServerProcess server(
-      {"--model", directory.path(), "--load-format", "random", "--kv-cache-bytes", "16MiB"});
-  ASSERT_FALSE(server.address().empty()) << server.StderrText();
-  const auto stub = server.Connect();
-  v1::GenerateRequest request;
-  for (uint32_t id : {1U, 2U, 3U}) request.mutable_token_ids()->add_ids(id);
-  request.mutable_stopping()->set_max_new_tokens(10);
-  request.mutable_response()->set_token_ids(true);
-  EXPECT_EQ(Stream(*stub, request).token_ids[0].size(), 10U);
-  request.set_text("no tokenizer");
-  EXPECT_EQ(Stream(*stub, request).status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
 }  // namespace

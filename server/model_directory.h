@@ -1,0 +1,19 @@
+// What the server itself wants to know of a checkpoint directory before anything is loaded.
+#ifndef QUIRE_SERVER_MODEL_DIRECTORY_H_
+#define QUIRE_SERVER_MODEL_DIRECTORY_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace quire {
+
+// OK for a directory with a config.json; else one line with what is there and what was expected.
+absl::Status CheckModelDirectory(const std::string& path);
+
+// Whether the checkpoint brings a chat template, in a file of its own or in tokenizer_config.json.
+bool HasChatTemplate(const std::string& model);
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_MODEL_DIRECTORY_H_
