@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/check.h"
 #include "core/status_macros.h"
+#include "core/steady_time.h"
 
 namespace quire {
 namespace {
@@ -55,7 +55,7 @@ void Engine::Run() {
 }
 
 void Engine::FailAll(const absl::Status& status) {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   for (const auto& [key, stream] : streams_) scheduler_.Fail(key, status, now);
 }
 
@@ -65,7 +65,7 @@ void Engine::EndAll(const absl::Status& status) {
 
 // One step. False when there was nothing to do.
 bool Engine::Step() {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   StepPlan plan = scheduler_.Plan(start);
   const bool planned = !plan.empty();
   PublishQueue();
@@ -79,7 +79,7 @@ bool Engine::Step() {
   if (commits) CommitOldest();
   Emit();
   if (kChecksEveryStep) scheduler_.CheckInvariants();
-  Publish(absl::Now() - start);
+  Publish(SteadyNow() - start);
   return planned || commits;
 }
 
@@ -87,7 +87,7 @@ void Engine::CommitOldest() {
   const StepResult& result = executor_->Wait();
   StepPlan plan = std::move(outstanding_.front());
   outstanding_.pop_front();
-  scheduler_.Commit(std::move(plan), result, absl::Now());
+  scheduler_.Commit(std::move(plan), result, SteadyNow());
 }
 
 // Hands every event to its stream, and forgets streams that have had their last.
@@ -101,7 +101,7 @@ void Engine::Emit() {
     const bool ends = found->second.unfinished == 0;
     const std::shared_ptr<TokenStream> stream = found->second.stream;
     if (ends) streams_.erase(found);
-    if (stream->Push(std::move(event)) && !ends) scheduler_.Pause(key, absl::Now());
+    if (stream->Push(std::move(event)) && !ends) scheduler_.Pause(key, SteadyNow());
   }
 }
 
@@ -138,7 +138,7 @@ void Engine::AwaitWork() {
   if (expiry == absl::InfiniteFuture()) {
     work_.wait(lock, has_work);
   } else {
-    work_.wait_until(lock, absl::ToChronoTime(expiry), has_work);
+    work_.wait_until(lock, ToSteadyClock(expiry), has_work);
   }
 }
 
@@ -182,7 +182,7 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
     ++unread_submissions_;
     commands_.push_back([this, key, request = std::move(request), stream = made.stream] {
       streams_.emplace(key, LiveStream{.stream = stream, .unfinished = request->num_sequences});
-      scheduler_.Add(key, request, absl::Now());
+      scheduler_.Add(key, request, SteadyNow());
       const std::lock_guard<std::mutex> relock(mutex_);
       --unread_submissions_;
       ++waiting_requests_;
@@ -194,15 +194,15 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
 }
 
 void Engine::Cancel(RequestKey key) {
-  Post([this, key] { scheduler_.Cancel(key, absl::Now()); });
+  Post([this, key] { scheduler_.Cancel(key, SteadyNow()); });
 }
 
 void Engine::Fail(RequestKey key, const absl::Status& status) {
-  Post([=, this] { scheduler_.Fail(key, status, absl::Now()); });
+  Post([=, this] { scheduler_.Fail(key, status, SteadyNow()); });
 }
 
 void Engine::FinishAt(RequestKey key, int sequence_index, int64_t num_tokens) {
-  Post([=, this] { scheduler_.FinishAt(key, sequence_index, num_tokens, absl::Now()); });
+  Post([=, this] { scheduler_.FinishAt(key, sequence_index, num_tokens, SteadyNow()); });
 }
 
 absl::Status Engine::Estimate(std::shared_ptr<const Request> request,
@@ -230,7 +230,7 @@ bool Engine::AwaitIdle(absl::Time deadline) {
     idle_.wait(lock, is_idle);
     return true;
   }
-  return idle_.wait_until(lock, absl::ToChronoTime(deadline), is_idle);
+  return idle_.wait_until(lock, ToSteadyClock(deadline), is_idle);
 }
 
 }  // namespace quire

@@ -88,7 +88,7 @@ class Engine {
   void BeginDrain();
   // Ends every live request with `status`.
   void EndAll(const absl::Status& status);
-  // Whether no request lives, waiting until then or until `deadline`.
+  // Whether no request lives, waiting until then or until `deadline` (of SteadyNow).
   bool AwaitIdle(absl::Time deadline);
 
  private:

@@ -35,7 +35,7 @@ struct Request {
   bool prompt_logprobs = false;         // reads no cached prefix: every row is computed
   std::string cache_salt;
   bool bypass_prefix_cache = false;              // neither reads cached blocks nor leaves any
-  absl::Time deadline = absl::InfiniteFuture();  // ends with DEADLINE_EXCEEDED
+  absl::Time deadline = absl::InfiniteFuture();  // of SteadyNow; ends with DEADLINE_EXCEEDED
 };
 
 }  // namespace quire

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "core/steady_time.h"
 #include "server/generation.h"
 #include "server/grpc_status.h"
 
@@ -22,8 +22,9 @@ constexpr absl::Duration kLastWordsLimit = absl::Seconds(5);
 
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   const auto deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
-                                                                  : absl::FromChrono(deadline);
+  return deadline == std::chrono::system_clock::time_point::max()
+             ? absl::InfiniteFuture()
+             : SteadyTimeOf(absl::FromChrono(deadline));
 }
 
 // What both calls share: the start, off gRPC's threads where the text is long; the wish to go on
@@ -81,7 +82,7 @@ class GenerateReactorBase : public Reactor,
 
   void FinishLocked(const absl::Status& status) {
     finished_ = true;
-    write_since_ = absl::Now();
+    write_since_ = SteadyNow();
     this->Finish(ToGrpcStatus(status));
   }
 
@@ -162,7 +163,7 @@ class StreamReactor : public GenerateReactorBase<grpc::ServerWriteReactor<v1::Ge
     }
     writing_event_ = std::move(outbox_.front());
     outbox_.pop_front();
-    write_since_ = absl::Now();
+    write_since_ = SteadyNow();
     StartWrite(&writing_event_);
   }
 

@@ -67,6 +67,6 @@ void GrpcServer::StopBeingReady() {
                                                      false);
 }
 
-void GrpcServer::Shutdown(absl::Time deadline) { server_->Shutdown(absl::ToChronoTime(deadline)); }
+void GrpcServer::Shutdown() { server_->Shutdown(std::chrono::system_clock::now()); }
 
 }  // namespace quire

@@ -27,8 +27,8 @@ class GrpcServer {
 
   // Health turns NOT_SERVING; calls go on.
   void StopBeingReady();
-  // Closes the listener, and at `deadline` every call and connection that is still open.
-  void Shutdown(absl::Time deadline);
+  // Closes the listener, and every call and connection that is still open.
+  void Shutdown();
 
  private:
   explicit GrpcServer(Services& services) : service_(services) {}

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "absl/time/clock.h"
+#include "core/steady_time.h"
 #include "model/weights.h"
 #include "server/limits.h"
 #include "server/wire.h"
@@ -69,7 +69,7 @@ void FillServerInfo(Services& services, v1::ServerInfo& info) {
   info.set_version(QUIRE_VERSION);
   info.set_device(model.device());
   info.set_state(services.draining ? v1::SERVER_STATE_DRAINING : v1::SERVER_STATE_SERVING);
-  ToWire(absl::Now() - services.started, *info.mutable_uptime());
+  ToWire(SteadyNow() - services.started, *info.mutable_uptime());
   for (const MemoryUse& use : model.memory_plan()) {
     v1::MemoryUse* line = info.add_memory_plan();
     line->set_purpose(use.purpose);

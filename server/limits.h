@@ -20,7 +20,8 @@ inline constexpr int kMaxLogitBias = 1024;
 inline constexpr float kMaxBias = 1000.0F;
 inline constexpr float kMaxTemperature = 100.0F;
 inline constexpr float kMaxPenalty = 100.0F;
-inline constexpr size_t kMaxNameBytes = 256;  // request_id, tenant, cache_salt
+inline constexpr float kMinRepetitionPenalty = 0.01F;  // less makes logits overflow
+inline constexpr size_t kMaxNameBytes = 256;           // request_id, tenant, cache_salt
 inline constexpr int kMaxDetokenizeIds = 1 << 20;
 // Prompt events are cut into pieces of about this size.
 inline constexpr size_t kPromptPieceBytes = 256 << 10;

@@ -1,6 +1,7 @@
 #include "server/live_requests.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/steady_time.h"
 
 namespace quire {
 
@@ -39,7 +40,7 @@ void LiveRequests::Remove(const std::pair<std::string, std::string>& name) {
 
 bool LiveRequests::AwaitNone(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return removed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return live_.empty(); });
+  return removed_.wait_until(lock, ToSteadyClock(deadline), [&] { return live_.empty(); });
 }
 
 }  // namespace quire

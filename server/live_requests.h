@@ -44,7 +44,7 @@ class LiveRequests {
     bool was_live = false;
     std::optional<RequestKey> key;  // unset while the engine has not taken it
   };
-  // Whether none is live, waiting until then or until `deadline`.
+  // Whether none is live, waiting until then or until `deadline` (of SteadyNow).
   bool AwaitNone(absl::Time deadline);
 
   // Marks it aborted; the caller cancels `key`.

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "core/file.h"
 #include "core/status_macros.h"
+#include "core/steady_time.h"
 #include "server/end_signals.h"
 #include "server/flags.h"
 #include "server/grpc_server.h"
@@ -68,7 +68,7 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
   services.draining = true;
   server.StopBeingReady();
   services.engine().BeginDrain();
-  const bool idle = services.engine().AwaitIdle(absl::Now() + flags.drain_limit);
+  const bool idle = services.engine().AwaitIdle(SteadyNow() + flags.drain_limit);
   if (!idle) {
     Log("the drain limit has passed: ending what is left");
     services.engine().EndAll(absl::UnavailableError("the server is shutting down"));
@@ -76,12 +76,12 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
   }
   // Last events may still be on their way to slow readers. Then only idle connections are open,
   // which clients would close in their own time.
-  services.live_requests.AwaitNone(absl::Now() + kLastWrites);
-  server.Shutdown(absl::Now());
+  services.live_requests.AwaitNone(SteadyNow() + kLastWrites);
+  server.Shutdown();
 }
 
 absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   // What can be wrong is said before the long part.
   QUIRE_RETURN_IF_ERROR(CheckModelDirectory(flags.load.model));
   QUIRE_RETURN_IF_ERROR(CheckCanListen(flags.listen));
@@ -94,10 +94,10 @@ absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   services.tokenizer = tokenizer.get();
   services.model_name = std::filesystem::path(flags.load.model + "/").parent_path().filename();
   services.has_chat_template = HasChatTemplate(flags.load.model);
-  services.started = absl::Now();
+  services.started = SteadyNow();
   QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
                          GrpcServer::Start(services, flags.listen));
-  Log(absl::StrFormat("ready in %.2f s", absl::ToDoubleSeconds(absl::Now() - start)));
+  Log(absl::StrFormat("ready in %.2f s", absl::ToDoubleSeconds(SteadyNow() - start)));
   signals.StartServing();
   std::printf("quire-server ready on %s\n", server->address().c_str());
   std::fflush(stdout);

@@ -53,8 +53,8 @@ absl::Status DecodeSampling(const v1::Sampling& wire, int64_t vocab_size,
   sampling.min_p = wire.min_p();
   QUIRE_RETURN_IF_ERROR(CheckRange("sampling.min_p", sampling.min_p, 0, 1));
   if (wire.has_repetition_penalty()) sampling.repetition_penalty = wire.repetition_penalty();
-  QUIRE_RETURN_IF_ERROR(
-      CheckPositive("sampling.repetition_penalty", sampling.repetition_penalty, kMaxPenalty));
+  QUIRE_RETURN_IF_ERROR(CheckRange("sampling.repetition_penalty", sampling.repetition_penalty,
+                                   kMinRepetitionPenalty, kMaxPenalty));
   sampling.presence_penalty = wire.presence_penalty();
   QUIRE_RETURN_IF_ERROR(CheckRange("sampling.presence_penalty", sampling.presence_penalty,
                                    -kMaxPenalty, kMaxPenalty));
@@ -80,12 +80,7 @@ absl::Status DecodeSampling(const v1::Sampling& wire, int64_t vocab_size,
 
 absl::Status DecodeStopping(const v1::Stopping& wire, const ModelConfig& model,
                             StoppingParams& stopping, ResponseOptions& response) {
-  if (wire.has_max_new_tokens()) {
-    if (wire.max_new_tokens() == 0) {
-      return Invalid("stopping.max_new_tokens is 0; the range is 1 to what the context leaves");
-    }
-    stopping.max_new_tokens = wire.max_new_tokens();
-  }
+  if (wire.has_max_new_tokens()) stopping.max_new_tokens = wire.max_new_tokens();
   stopping.min_new_tokens = wire.min_new_tokens();
   if (stopping.max_new_tokens && stopping.min_new_tokens > *stopping.max_new_tokens) {
     return Invalid("stopping.min_new_tokens is ", stopping.min_new_tokens,

@@ -1,8 +1,7 @@
 #include "server/write_watch.h"
+#include "core/steady_time.h"
 
 #include <utility>
-
-#include "absl/time/clock.h"
 
 namespace quire {
 
@@ -40,7 +39,7 @@ void WriteWatch::Watch() {
       return false;
     });
     lock.unlock();  // a writer may go with the last reference, here
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     for (const std::shared_ptr<Writer>& writer : alive) writer->CheckWrite(now);
     alive.clear();
     lock.lock();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "core/steady_time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ops/sampling_math.h"
@@ -89,7 +90,7 @@ class EngineTest : public ::testing::Test {
     return request;
   }
   void ExpectAllBlocksFree() {
-    ASSERT_TRUE(engine_->AwaitIdle(absl::Now() + absl::Seconds(20)));
+    ASSERT_TRUE(engine_->AwaitIdle(SteadyNow() + absl::Seconds(20)));
     for (const KvGroupStats& group : engine_->stats().kv) {
       EXPECT_EQ(group.referenced, 0);
       EXPECT_EQ(group.free + group.cached, group.num_blocks);
@@ -185,7 +186,7 @@ TEST_F(EngineTest, AReaderThatStallsForTooLongLosesItsRequest) {
 TEST_F(EngineTest, ADeadlineStrikesAnIdleEngineToo) {
   testing::Call stalled(*engine_, Prompt(10, 2000));  // pauses: nothing is left to compute
   Request late = Prompt(10, 2000);
-  late.deadline = absl::Now() + absl::Milliseconds(100);
+  late.deadline = SteadyNow() + absl::Milliseconds(100);
   testing::Call unread(*engine_, late);
   while (engine_->stats().scheduler.paused < 2) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -205,7 +206,7 @@ TEST_F(EngineTest, DrainingRefusesNewRequestsAndLetsLiveOnesEnd) {
   engine_->BeginDrain();
   const auto refused = engine_->Submit(std::make_shared<const Request>(Prompt(10, 1)), [] {});
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(engine_->AwaitIdle(absl::Now() + absl::Seconds(20)));
+  EXPECT_TRUE(engine_->AwaitIdle(SteadyNow() + absl::Seconds(20)));
   EXPECT_EQ(live.AwaitEnd().sequences[0].tokens.size(), 50U);
 }
 

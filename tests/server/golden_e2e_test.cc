@@ -106,7 +106,7 @@ double Perplexity(v1::GenerationService::Stub& stub, int64_t& predictions) {
     v1::GenerateRequest request;
     const int end = std::min(begin + kWindow, tokens.token_ids_size());
     for (int i = begin; i < end; ++i) request.mutable_token_ids()->add_ids(tokens.token_ids(i));
-    request.mutable_stopping()->set_max_new_tokens(1);
+    request.mutable_stopping()->set_max_new_tokens(0);
     request.mutable_response()->set_prompt_logprobs(true);
     const v1::GenerateResponse response = Generate(stub, request);
     EXPECT_EQ(response.prompt().logprobs_size(), end - begin - 1);

@@ -110,7 +110,7 @@ const std::vector<BadField>& BadFields() {
       {"repetition_penalty",
        [](Wire& w) { w.mutable_sampling()->set_repetition_penalty(0); },
        kInvalid,
-       {"sampling.repetition_penalty", "is 0", "above 0"}},
+       {"sampling.repetition_penalty", "is 0", "0.01 to 100"}},
       {"repetition_inf",
        [](Wire& w) { w.mutable_sampling()->set_repetition_penalty(kInfinity); },
        kInvalid,

@@ -126,6 +126,20 @@ TEST_F(ServerE2e, TheUnaryCallGivesWhatTheStreamGives) {
             streamed.token_ids[0].size() + streamed.token_ids[1].size());
 }
 
+TEST_F(ServerE2e, NoNewTokensScoresThePromptAlone) {
+  v1::GenerateRequest request = Text("The old king", 0);
+  request.mutable_response()->set_prompt_logprobs(true);
+  grpc::ClientContext context;
+  v1::GenerateResponse response;
+  ASSERT_TRUE(stub_->Generate(&context, request, &response).ok());
+  EXPECT_EQ(response.prompt().logprobs_size(),
+            static_cast<int>(response.usage().prompt_tokens()) - 1);
+  ASSERT_EQ(response.sequences_size(), 1);
+  EXPECT_EQ(response.sequences(0).text(), "");
+  EXPECT_EQ(response.sequences(0).finish_reason(), v1::FINISH_REASON_MAX_TOKENS);
+  EXPECT_EQ(response.usage().completion_tokens(), 0U);
+}
+
 TEST_F(ServerE2e, SixtyFourConcurrentStreamsEqualTheirSoloRuns) {
   const std::vector<std::string> starts = {"Once upon a time", "The old king had", "A",
                                            "In the deep forest there lived a",
@@ -219,8 +233,6 @@ TEST_F(ServerE2e, BadRequestsGetTheirOwnCodesAndTheServerGoesOn) {
   bad = request;
   bad.mutable_stopping()->add_stop_strings(std::string(257, 'x'));
   ExpectRefused(bad, invalid, HasSubstr("257 bytes; the range is 1 to 256"));
-  ExpectRefused(Text("A", 0), invalid,
-                HasSubstr("stopping.max_new_tokens is 0; the range is 1 to"));
   bad = request;
   bad.mutable_stopping()->set_min_new_tokens(6);
   ExpectRefused(bad, invalid, HasSubstr("stopping.min_new_tokens is 6"));
