@@ -11,8 +11,13 @@ if(QUIRE_SANITIZE STREQUAL "address")
                          -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(quire_flags INTERFACE -fsanitize=address,undefined)
 elseif(QUIRE_SANITIZE STREQUAL "thread")
-  target_compile_options(quire_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  # Under its macro protobuf's headers add members that the packaged library does not have.
+  target_compile_options(quire_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer
+                         -U__SANITIZE_THREAD__)
   target_link_options(quire_flags INTERFACE -fsanitize=thread)
+endif()
+if(QUIRE_SANITIZE)
+  target_compile_definitions(quire_flags INTERFACE QUIRE_SANITIZED)
 endif()
 
 # quire_cc_library(NAME quire_core SRCS ... HDRS ... DEPS ...)

@@ -66,6 +66,8 @@ std::vector<v1::GenerateEvent> Generation::Take() {
     if (next_ == taken_.size()) {
       taken_ = submission_.stream->Take();
       next_ = 0;
+      // Only an empty stream calls on_ready again.
+      if (taken_.empty()) return events;
     }
     for (; next_ < taken_.size(); ++next_) {
       TokenEvent& event = taken_[next_];
@@ -76,7 +78,8 @@ std::vector<v1::GenerateEvent> Generation::Take() {
       if (event.token) AddToken(event.sequence_index, *event.token, events);
       if (event.finish) AddFinish(event.sequence_index, *event.finish, events);
     }
-    if (!events.empty() || next_ == taken_.size()) return events;
+    if (ended()) entry_->Free();  // before the client learns of the end
+    if (!events.empty()) return events;
   }
 }
 

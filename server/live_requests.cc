@@ -13,6 +13,7 @@ absl::StatusOr<std::unique_ptr<LiveRequests::Entry>> LiveRequests::Insert(
     return absl::AlreadyExistsError(
         absl::StrCat("request_id \"", request_id, "\" is live already; use another, or none"));
   }
+  ++entries_;
   return std::make_unique<Entry>(this, std::move(name));
 }
 
@@ -35,12 +36,16 @@ bool LiveRequests::SetKey(const std::pair<std::string, std::string>& name, Reque
 void LiveRequests::Remove(const std::pair<std::string, std::string>& name) {
   const std::lock_guard<std::mutex> lock(mutex_);
   live_.erase(name);
-  removed_.notify_all();
+}
+
+void LiveRequests::Leave() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (--entries_ == 0) none_.notify_all();
 }
 
 bool LiveRequests::AwaitNone(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return removed_.wait_until(lock, ToSteadyClock(deadline), [&] { return live_.empty(); });
+  return none_.wait_until(lock, ToSteadyClock(deadline), [&] { return entries_ == 0; });
 }
 
 }  // namespace quire

@@ -19,21 +19,29 @@ namespace quire {
 // Thread-safe.
 class LiveRequests {
  public:
-  // Holds an id for as long as it lives.
+  // Holds an id until it is freed, and counts as live for as long as it lives.
   class Entry {
    public:
     Entry(LiveRequests* registry, std::pair<std::string, std::string> name)
         : registry_(registry), name_(std::move(name)) {}
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
-    ~Entry() { registry_->Remove(name_); }
+    ~Entry() {
+      Free();
+      registry_->Leave();
+    }
 
     // The engine has taken the request. True when it was aborted before.
     bool SetKey(RequestKey key) { return registry_->SetKey(name_, key); }
+    // The id may be used again. Not thread-safe.
+    void Free() {
+      if (!std::exchange(freed_, true)) registry_->Remove(name_);
+    }
 
    private:
     LiveRequests* registry_;
     std::pair<std::string, std::string> name_;
+    bool freed_ = false;
   };
 
   // ALREADY_EXISTS when the tenant has a live request of this id.
@@ -44,7 +52,7 @@ class LiveRequests {
     bool was_live = false;
     std::optional<RequestKey> key;  // unset while the engine has not taken it
   };
-  // Whether none is live, waiting until then or until `deadline` (of SteadyNow).
+  // Whether no entry lives, waiting until then or until `deadline` (of SteadyNow).
   bool AwaitNone(absl::Time deadline);
 
   // Marks it aborted; the caller cancels `key`.
@@ -57,9 +65,11 @@ class LiveRequests {
   };
   bool SetKey(const std::pair<std::string, std::string>& name, RequestKey key);
   void Remove(const std::pair<std::string, std::string>& name);
+  void Leave();
 
   std::mutex mutex_;
-  std::condition_variable removed_;
+  std::condition_variable none_;
+  int64_t entries_ = 0;  // guarded by mutex_
   // By (tenant, request id). Guarded by mutex_.
   absl::flat_hash_map<std::pair<std::string, std::string>, State> live_;
 };

@@ -1,7 +1,8 @@
 #include "server/write_watch.h"
-#include "core/steady_time.h"
 
 #include <utility>
+
+#include "core/steady_time.h"
 
 namespace quire {
 

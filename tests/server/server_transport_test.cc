@@ -170,6 +170,7 @@ TEST_F(Transport, AReaderStalledByOneEventLosesItsCallToo) {
 TEST_F(Transport, AReaderThatResumesInTimeGetsEverything) {
   const auto slow = SlowStub(server_.address());
   v1::GenerateRequest request;
+  request.set_request_id("resumes");
   for (uint32_t i = 0; i < 1500; ++i) request.mutable_token_ids()->add_ids(i);
   request.mutable_stopping()->set_max_new_tokens(1);
   request.mutable_response()->set_prompt_logprobs(true);

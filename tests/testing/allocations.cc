@@ -13,7 +13,7 @@ std::atomic<int64_t> allocations{0};
 
 int64_t Allocations() { return allocations.load(); }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef QUIRE_SANITIZED
 
 bool CountsAllocations() { return false; }
 
