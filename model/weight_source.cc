@@ -72,7 +72,8 @@ class CheckpointWeights : public WeightSource {
   }
 
  private:
-  absl::StatusOr<const StoredTensor*> Get(const std::string& name, std::vector<int64_t> shape) {
+  absl::StatusOr<const StoredTensor*> Get(const std::string& name,
+                                          const std::vector<int64_t>& shape) {
     const StoredTensor* tensor = checkpoint_->Find(name);
     if (tensor == nullptr) {
       return absl::NotFoundError(absl::StrCat("the checkpoint lacks the tensor ", name, " ",

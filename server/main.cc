@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/status_macros.h"
 #include "core/steady_time.h"
 #include "server/end_signals.h"
@@ -44,7 +45,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const ServerFlags& flags)
 void LogModel(LoadedModel& model) {
   const ModelConfig& config = model.config();
   if (!model.unused_tensors().empty()) {
-    Log(absl::StrCat("left over in the checkpoint: ", absl::StrJoin(model.unused_tensors(), ", ")));
+    const auto quote = [](std::string* out, const std::string& name) { *out += Quoted(name); };
+    Log(absl::StrCat("left over in the checkpoint: ",
+                     absl::StrJoin(model.unused_tensors(), ", ", quote)));
   }
   std::string plan;
   size_t total = 0;
