@@ -9,10 +9,11 @@ cd "$(dirname "$0")/.."
 mode=${1:-all}
 version=14
 
-tools/install_deps.sh "clang-format-$version" "clang-tidy-$version"
+tools/install_deps.sh "clang-format-$version"
 tools/check_layers.py
 
-mapfile -t sources < <(git ls-files '*.cc' '*.h' '*.cu')
+folders=(core kvcache scheduler ops attention model engine tokenizer proto server client tests bench)
+mapfile -t sources < <(find "${folders[@]}" -name '*.cc' -o -name '*.h' | sort)
 if [ "$mode" = --fix ]; then
   "clang-format-$version" -i "${sources[@]}"
   exit
@@ -21,9 +22,9 @@ fi
 echo "lint: the format holds"
 [ "$mode" = --format ] && exit
 
+tools/install_deps.sh "clang-tidy-$version"
 cmake --preset release >/dev/null
 cmake --build --preset release --target quire_proto quire_health_proto >/dev/null
-mapfile -t units < <(git ls-files '*.cc')
-printf '%s\n' "${units[@]}" |
+find "${folders[@]}" -name '*.cc' | sort |
   xargs -P "$(nproc)" -n 1 "clang-tidy-$version" -p build/release --quiet 2> >(grep -v 'warnings generated\|^Suppressed\|^Use -header-filter' >&2)
 echo "lint: clang-tidy is clean"
