@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The layers, the format and clang-tidy over our own C++.
-#   tools/lint.sh            all of it (needs a configured build/release)
+#   tools/lint.sh            all of it
 #   tools/lint.sh --format   the layers and the format alone
 #   tools/lint.sh --fix      writes the format
 # Formats differ between versions of clang-format: this one is in Debian 12 and in Ubuntu 24.04.
