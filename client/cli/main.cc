@@ -55,6 +55,8 @@ Run Parse(int argc, char** argv, int& exit_code) {
 }  // namespace
 }  // namespace quire::cli
 
+// What CLI11 and iostreams throw here ends the program, as it should.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
   int exit_code = quire::cli::kExitOk;
   const quire::cli::Run run = quire::cli::Parse(argc, argv, exit_code);

@@ -16,7 +16,7 @@ class Buffer {
   template <typename T>
   T* data() {
     const auto address = reinterpret_cast<uintptr_t>(storage_.data());
-    return reinterpret_cast<T*>((address + 63) / 64 * 64);
+    return reinterpret_cast<T*>(storage_.data() + (64 - address % 64) % 64);
   }
 
  private:
