@@ -33,15 +33,18 @@ void CheckRows(const NormRopeWriteParams& params, const AttentionBatch& batch) {
   int32_t first_position = 0;
   int32_t last_position = -1;
   int64_t first_slot = 0;
+  int64_t last_slot = -1;
   for (int64_t row = 0; row < batch.positions.size; ++row) {
     first_position = std::min(first_position, batch.positions.data[row]);
     last_position = std::max(last_position, batch.positions.data[row]);
   }
   for (int64_t row = 0; row < batch.slots.size; ++row) {
     first_slot = std::min(first_slot, batch.slots.data[row]);
+    last_slot = std::max(last_slot, batch.slots.data[row]);
   }
   QUIRE_CHECK_GE(first_position, 0);
   QUIRE_CHECK_GE(first_slot, 0);
+  QUIRE_CHECK_LT(last_slot, params.kv.num_blocks * params.kv.layout.block_tokens);
   if (params.rope.rotary_dim > 0) QUIRE_CHECK_LT(last_position, params.rope.max_positions);
 }
 

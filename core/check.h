@@ -3,7 +3,6 @@
 //
 //   QUIRE_CHECK(ready);
 //   QUIRE_CHECK_LE(end, capacity) << "sequence " << id;
-//   QUIRE_DCHECK_EQ(a, b);                    // debug builds only
 #ifndef QUIRE_CORE_CHECK_H_
 #define QUIRE_CORE_CHECK_H_
 
@@ -59,21 +58,5 @@ std::unique_ptr<std::string> CompareOrDescribe(const A& a, const B& b, Compare c
 #define QUIRE_CHECK_LE(a, b) QUIRE_CHECK_OP_(<=, a, b)
 #define QUIRE_CHECK_GT(a, b) QUIRE_CHECK_OP_(>, a, b)
 #define QUIRE_CHECK_GE(a, b) QUIRE_CHECK_OP_(>=, a, b)
-
-#ifdef NDEBUG
-#define QUIRE_DCHECK(condition) \
-  while (false) QUIRE_CHECK(condition)
-#define QUIRE_DCHECK_EQ(a, b) \
-  while (false) QUIRE_CHECK_EQ(a, b)
-#define QUIRE_DCHECK_LT(a, b) \
-  while (false) QUIRE_CHECK_LT(a, b)
-#define QUIRE_DCHECK_LE(a, b) \
-  while (false) QUIRE_CHECK_LE(a, b)
-#else
-#define QUIRE_DCHECK(condition) QUIRE_CHECK(condition)
-#define QUIRE_DCHECK_EQ(a, b) QUIRE_CHECK_EQ(a, b)
-#define QUIRE_DCHECK_LT(a, b) QUIRE_CHECK_LT(a, b)
-#define QUIRE_DCHECK_LE(a, b) QUIRE_CHECK_LE(a, b)
-#endif
 
 #endif  // QUIRE_CORE_CHECK_H_

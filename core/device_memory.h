@@ -60,7 +60,6 @@ class DeviceMemory {
   // that it counts under. Thread-safe.
   virtual absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) = 0;
   virtual void CopyFromHost(void* device, const void* host, size_t bytes) = 0;
-  virtual void CopyToHost(void* host, const void* device, size_t bytes) = 0;
 
   // Bytes that could still be taken now.
   virtual size_t AvailableBytes() const = 0;

@@ -107,10 +107,9 @@ void Engine::Emit() {
 
 // The queue has room as soon as a plan admits, not only when its step is done.
 void Engine::PublishQueue() {
-  const int64_t free_slots = config_.scheduler.max_num_sequences - scheduler_.stats().running;
   const std::lock_guard<std::mutex> lock(mutex_);
   waiting_requests_ = scheduler_.num_queued();
-  free_slots_ = free_slots;
+  free_slots_ = scheduler_.num_free_slots();
 }
 
 void Engine::Publish(absl::Duration step_time) {

@@ -53,6 +53,7 @@ struct GqaPageLayout {
 struct PagedKvView {
   void* base = nullptr;
   int64_t page_stride_bytes = 0;
+  int64_t num_blocks = 0;
   GqaPageLayout layout;
 };
 

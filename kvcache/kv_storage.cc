@@ -25,6 +25,7 @@ PagedKvView KvStorage::View(int group, int layer) const {
   char* base = static_cast<char*>(pages_[group].data());
   return {.base = base + page_bytes * held.num_blocks * layer,
           .page_stride_bytes = static_cast<int64_t>(page_bytes),
+          .num_blocks = held.num_blocks,
           .layout = held.layout};
 }
 

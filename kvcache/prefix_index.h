@@ -38,7 +38,6 @@ class PrefixIndex {
   // Forgets an evicted block; its node goes with its last block.
   void Erase(int group, BlockId block);
 
-  int64_t num_nodes() const { return static_cast<int64_t>(by_hash_.size()); }
   // Node of an indexed block; CHECKs that there is one.
   int32_t NodeOf(int group, BlockId block) const;
 

@@ -45,8 +45,7 @@ Decoder::Activations Decoder::Lay(const ModelConfig& config, DType act_dtype,
   act.delta = matrix(DType::kFloat32, rows, hidden);
   act.gate_up = matrix(act_dtype, rows, 2 * ffn);
   act.gated = matrix(act_dtype, rows, ffn);
-  act.last = matrix(DType::kFloat32, out_rows, hidden);
-  act.last_normed = matrix(act_dtype, out_rows, hidden);
+  act.last = matrix(act_dtype, out_rows, hidden);
   act.logits = matrix(DType::kFloat32, out_rows, config.vocab_size);
   return act;
 }
@@ -127,11 +126,9 @@ void Decoder::MlpBlock(int layer, int64_t rows) {
 DeviceMatrix Decoder::Logits(DeviceArray<const int32_t> rows) {
   QUIRE_CHECK_LE(rows.size, limits_.max_logits_rows);
   const DeviceMatrix last = act_.last.Rows(0, rows.size);
-  const DeviceMatrix last_normed = act_.last_normed.Rows(0, rows.size);
   const DeviceMatrix logits = act_.logits.Rows(0, rows.size);
-  ops_.GatherRows(act_.residual, rows, last);
-  ops_.RmsNorm(last, weights_.final_norm, config_.norm_eps, last_normed);
-  ops_.Apply(*weights_.lm_head, last_normed, logits);
+  ops_.GatherRows(act_.normed, rows, last);
+  ops_.Apply(*weights_.lm_head, last, logits);
   return logits;
 }
 

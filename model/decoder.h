@@ -34,8 +34,8 @@ class Decoder {
       const KvStorage& kv, DType act_dtype, const DecoderLimits& limits, Ops& ops,
       Attention& attention, DeviceMemory& memory);
 
-  // Computes the batch's rows: writes their keys and values and leaves their hidden states for
-  // Logits.
+  // Computes the batch's rows: writes their keys and values and leaves their hidden states, after
+  // the last norm, for Logits.
   void Forward(const ModelBatch& batch);
 
   // Logits fp32 [rows.size, V] of rows of the last batch; rows.size <= max_logits_rows. Valid until
@@ -52,16 +52,15 @@ class Decoder {
  private:
   // All of a step's intermediate results; rows [0, T) are in use.
   struct Activations {
-    DeviceMatrix residual;     // fp32 [T, E], the residual stream
-    DeviceMatrix normed;       // act [T, E]
-    DeviceMatrix qkv;          // act [T, (H + 2 Hkv) D]
-    DeviceMatrix attended;     // act [T, H D]
-    DeviceMatrix delta;        // fp32 [T, E], what a block adds to the residual
-    DeviceMatrix gate_up;      // act [T, 2 F]
-    DeviceMatrix gated;        // act [T, F]
-    DeviceMatrix last;         // fp32 [R, E], hidden states of the rows that give logits
-    DeviceMatrix last_normed;  // act [R, E]
-    DeviceMatrix logits;       // fp32 [R, V]
+    DeviceMatrix residual;  // fp32 [T, E], the residual stream
+    DeviceMatrix normed;    // act [T, E]
+    DeviceMatrix qkv;       // act [T, (H + 2 Hkv) D]
+    DeviceMatrix attended;  // act [T, H D]
+    DeviceMatrix delta;     // fp32 [T, E], what a block adds to the residual
+    DeviceMatrix gate_up;   // act [T, 2 F]
+    DeviceMatrix gated;     // act [T, F]
+    DeviceMatrix last;      // act [R, E], of normed, the rows that give logits
+    DeviceMatrix logits;    // fp32 [R, V]
   };
 
   Decoder(const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups,

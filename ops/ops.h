@@ -108,7 +108,7 @@ class Ops {
   // its last F. out act [T, F].
   virtual void SiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) = 0;
 
-  // out[r] = x[rows[r]]. x and out fp32 [., E].
+  // out[r] = x[rows[r]]. x and out act [., E].
   virtual void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                           const DeviceMatrix& out) = 0;
 };

@@ -111,6 +111,8 @@ class Scheduler {
   SchedulerStats stats() const;
   // Requests never admitted yet, paused ones too: what the queue's bound counts.
   int64_t num_queued() const { return num_queued_; }
+  // Sequences that could run beside those that have slots.
+  int num_free_slots() const { return config_.max_num_sequences - used_slots_; }
   void CheckInvariants() const;
 
  private:

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/steady_time.h"
+#include "proto/response_collector.h"
 #include "server/generation.h"
 #include "server/grpc_status.h"
 
@@ -171,66 +172,11 @@ class StreamReactor : public GenerateReactorBase<grpc::ServerWriteReactor<v1::Ge
   v1::GenerateEvent writing_event_;
 };
 
-// Joins events into the response.
-class ResponseBuilder {
- public:
-  explicit ResponseBuilder(v1::GenerateResponse& response) : response_(response) {}
-
-  void Add(v1::GenerateEvent event) {
-    switch (event.event_case()) {
-      case v1::GenerateEvent::kStarted:
-        response_.set_request_id(event.started().request_id());
-        response_.set_seed(event.started().seed());
-        break;
-      case v1::GenerateEvent::kPrompt:
-        // Strings join with MergeFrom only by hand; repeated fields append.
-        event.mutable_prompt()->set_text(response_.prompt().text() + event.prompt().text());
-        response_.mutable_prompt()->MergeFrom(event.prompt());
-        break;
-      case v1::GenerateEvent::kDelta: {
-        v1::GeneratedSequence& sequence = Sequence(event.delta().sequence_index());
-        sequence.mutable_text()->append(event.delta().text());
-        sequence.mutable_token_ids()->MergeFrom(event.delta().token_ids());
-        sequence.mutable_logprobs()->MergeFrom(event.delta().logprobs());
-        break;
-      }
-      case v1::GenerateEvent::kFinished:
-        AddFinished(event.finished());
-        break;
-      case v1::GenerateEvent::kFailed:
-      case v1::GenerateEvent::EVENT_NOT_SET:
-        break;
-    }
-  }
-
- private:
-  v1::GeneratedSequence& Sequence(uint32_t index) {
-    while (response_.sequences_size() <= static_cast<int>(index)) response_.add_sequences();
-    return *response_.mutable_sequences(static_cast<int>(index));
-  }
-
-  void AddFinished(const v1::Finished& finished) {
-    v1::GeneratedSequence& sequence = Sequence(finished.sequence_index());
-    sequence.set_finish_reason(finished.finish_reason());
-    *sequence.mutable_stop_match() = finished.stop_match();
-    *sequence.mutable_usage() = finished.usage();
-    *sequence.mutable_timings() = finished.timings();
-    v1::Usage& usage = *response_.mutable_usage();
-    usage.set_prompt_tokens(finished.usage().prompt_tokens());
-    usage.set_cached_prompt_tokens(finished.usage().cached_prompt_tokens());
-    usage.set_completion_tokens(usage.completion_tokens() + finished.usage().completion_tokens());
-    usage.set_preemptions(usage.preemptions() + finished.usage().preemptions());
-    *response_.mutable_timings() = finished.timings();
-  }
-
-  v1::GenerateResponse& response_;
-};
-
 class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
  public:
   UnaryReactor(Services& services, grpc::CallbackServerContext& context,
                v1::GenerateResponse& response)
-      : GenerateReactorBase(services, context), builder_(response) {}
+      : GenerateReactorBase(services, context), response_(response) {}
   using GenerateReactorBase::Start;
 
  private:
@@ -241,12 +187,15 @@ class UnaryReactor : public GenerateReactorBase<grpc::ServerUnaryReactor> {
       return;
     }
     for (auto events = generation_->Take(); !events.empty(); events = generation_->Take()) {
-      for (v1::GenerateEvent& event : events) builder_.Add(std::move(event));
+      for (const v1::GenerateEvent& event : events) collector_.Add(event);
     }
-    if (generation_->ended()) FinishLocked(generation_->status());
+    if (!generation_->ended()) return;
+    response_ = collector_.Take();
+    FinishLocked(generation_->status());
   }
 
-  ResponseBuilder builder_;
+  ResponseCollector collector_;
+  v1::GenerateResponse& response_;  // gRPC's
 };
 
 }  // namespace

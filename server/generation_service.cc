@@ -25,15 +25,15 @@ grpc::ServerUnaryReactor* FinishNow(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// Runs `work` here, or on a tokenizer worker if it has much text to go through, and finishes the
-// call with its status.
-grpc::ServerUnaryReactor* FinishAfter(Services& services, grpc::CallbackServerContext* context,
-                                      size_t text_bytes, std::function<absl::Status()> work) {
-  if (text_bytes <= kInlineTextBytes) return FinishNow(context, work());
+// Runs `work`, which finishes the reactor that it is given, here, or on a tokenizer worker if there
+// is much text to go through.
+grpc::ServerUnaryReactor* RunWithText(Services& services, grpc::CallbackServerContext* context,
+                                      size_t text_bytes,
+                                      std::function<void(grpc::ServerUnaryReactor*)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool accepted = services.tokenizer_workers.Run(
-      [reactor, work = std::move(work)] { reactor->Finish(ToGrpcStatus(work())); });
-  if (!accepted) {
+  if (text_bytes <= kInlineTextBytes) {
+    work(reactor);
+  } else if (!services.tokenizer_workers.Run([=, work = std::move(work)] { work(reactor); })) {
     reactor->Finish(ToGrpcStatus(
         absl::ResourceExhaustedError("too many long texts wait to be tokenised; try again later")));
   }
@@ -167,31 +167,30 @@ grpc::ServerWriteReactor<v1::GenerateEvent>* GenerationServiceImpl::GenerateStre
 grpc::ServerUnaryReactor* GenerationServiceImpl::Tokenize(grpc::CallbackServerContext* context,
                                                           const v1::TokenizeRequest* request,
                                                           v1::TokenizeResponse* response) {
-  return FinishAfter(services_, context, request->text().size(), [this, request, response] {
-    return quire::Tokenize(services_, *request, *response);
-  });
+  return RunWithText(
+      services_, context, request->text().size(),
+      [this, request, response](grpc::ServerUnaryReactor* reactor) {
+        reactor->Finish(ToGrpcStatus(quire::Tokenize(services_, *request, *response)));
+      });
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::Detokenize(grpc::CallbackServerContext* context,
                                                             const v1::DetokenizeRequest* request,
                                                             v1::DetokenizeResponse* response) {
-  return FinishAfter(
+  return RunWithText(
       services_, context, request->token_ids_size() * size_t{4},
-      [this, request, response] { return quire::Detokenize(services_, *request, *response); });
+      [this, request, response](grpc::ServerUnaryReactor* reactor) {
+        reactor->Finish(ToGrpcStatus(quire::Detokenize(services_, *request, *response)));
+      });
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::EstimateCost(grpc::CallbackServerContext* context,
                                                               const v1::GenerateRequest* request,
                                                               v1::CostEstimate* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (request->text().size() <= kInlineTextBytes) {
-    Estimate(services_, *request, response, reactor);
-  } else if (!services_.tokenizer_workers.Run(
-                 [=, this] { Estimate(services_, *request, response, reactor); })) {
-    reactor->Finish(ToGrpcStatus(
-        absl::ResourceExhaustedError("too many long texts wait to be tokenised; try again later")));
-  }
-  return reactor;
+  return RunWithText(services_, context, request->text().size(),
+                     [this, request, response](grpc::ServerUnaryReactor* reactor) {
+                       Estimate(services_, *request, response, reactor);
+                     });
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::Abort(grpc::CallbackServerContext* context,

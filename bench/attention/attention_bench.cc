@@ -81,7 +81,8 @@ class Batch {
             Kv()};
   }
   PagedKvView Kv() const {
-    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()), layout_};
+    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
+            static_cast<int64_t>(pool_.bytes() / layout_.page_bytes()), layout_};
   }
   const GqaPageLayout& layout() const { return layout_; }
 

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "client/response_collector.h"
+#include "proto/response_collector.h"
 #include "quire/v1/generation.pb.h"
 
 namespace quire::cli {

@@ -73,10 +73,6 @@ void HostMemory::CopyFromHost(void* device, const void* host, size_t bytes) {
   std::memcpy(device, host, bytes);
 }
 
-void HostMemory::CopyToHost(void* host, const void* device, size_t bytes) {
-  std::memcpy(host, device, bytes);
-}
-
 size_t HostMemory::AvailableBytes() const { return ReadMemoryLimits().available_bytes(); }
 
 std::vector<MemoryUse> HostMemory::Plan() const {

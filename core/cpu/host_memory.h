@@ -23,7 +23,6 @@ class HostMemory : public DeviceMemory {
 
   absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) override;
   void CopyFromHost(void* device, const void* host, size_t bytes) override;
-  void CopyToHost(void* host, const void* device, size_t bytes) override;
   size_t AvailableBytes() const override;
   std::vector<MemoryUse> Plan() const override;
 

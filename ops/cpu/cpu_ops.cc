@@ -148,9 +148,10 @@ class CpuOps : public Ops {
     for (int64_t r = 0; r < out.rows; ++r) {
       QUIRE_CHECK(rows.data[r] >= 0 && rows.data[r] < x.rows) << rows.data[r];
     }
+    const size_t row_bytes = out.cols * DTypeBytes(out.dtype);
     ForRows(out.rows, out.cols, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        std::memcpy(out.Row<float>(r), x.Row<float>(rows.data[r]), out.cols * sizeof(float));
+        std::memcpy(out.Rows(r, 1).data, x.Rows(rows.data[r], 1).data, row_bytes);
       }
     });
   }

@@ -10,8 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "client/response_collector.h"
 #include "google/rpc/error_details.pb.h"
+#include "proto/response_collector.h"
 
 namespace quire::testing {
 namespace {

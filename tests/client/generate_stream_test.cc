@@ -11,9 +11,9 @@
 #include "client/call_status.h"
 #include "client/client.h"
 #include "client/request.h"
-#include "client/response_collector.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/response_collector.h"
 #include "tests/client/fake_server.h"
 
 namespace quire {

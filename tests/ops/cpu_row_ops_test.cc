@@ -153,12 +153,14 @@ TEST_P(CpuRowOpsTest, EmbedReadsItsOwnTable) {
 }
 
 TEST_P(CpuRowOpsTest, GatherRowsCopiesRows) {
-  HostMatrix x(DType::kFloat32, 9, 40, 44);
-  x.FillNormal(1);
-  const std::vector<int32_t> rows = {8, 0, 3, 3, 8};
-  HostMatrix out(DType::kFloat32, 5, 40);
-  ops_->GatherRows(x.view(), {rows.data(), 5}, out.view());
-  for (int64_t r = 0; r < 5; ++r) EXPECT_TRUE(out.SameRowBits(r, x, rows[r]));
+  for (const DType act : {DType::kFloat32, DType::kBFloat16}) {
+    HostMatrix x(act, 9, 40, 44);
+    x.FillNormal(1);
+    const std::vector<int32_t> rows = {8, 0, 3, 3, 8};
+    HostMatrix out(act, 5, 40, 41);
+    ops_->GatherRows(x.view(), {rows.data(), 5}, out.view());
+    for (int64_t r = 0; r < 5; ++r) EXPECT_TRUE(out.SameRowBits(r, x, rows[r]));
+  }
 }
 
 TEST_P(CpuRowOpsTest, ARowHasTheSameBitsAlone) {

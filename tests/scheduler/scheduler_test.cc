@@ -1,3 +1,4 @@
+// The laws of scheduling, one by one. Over 400 lines: a test for each law.
 #include "scheduler/scheduler.h"
 
 #include <map>

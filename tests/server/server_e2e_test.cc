@@ -1,4 +1,5 @@
-// The real server under real clients: load, cancellation, bad requests.
+// The real server under real clients: load, cancellation, bad requests. Long because all of it
+// shares one running server.
 #include <grpcpp/create_channel.h>
 
 #include <algorithm>

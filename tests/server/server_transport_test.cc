@@ -135,48 +135,45 @@ bool IdBecomesFree(v1::GenerationService::Stub& stub, const std::string& request
   return false;
 }
 
-TEST_F(Transport, AReaderThatNeverResumesLosesItsCallAndItsId) {
-  const auto slow = SlowStub(server_.address());
-  v1::GenerateRequest request = Text("Once", 2000);
-  request.set_request_id("stuck");
-  request.mutable_stopping()->set_ignore_eos(true);
-  request.mutable_response()->set_top_logprobs(20);  // big messages
-  grpc::ClientContext context;
-  const auto reader = slow->GenerateStream(&context, request);
-  v1::GenerateEvent event;
-  ASSERT_TRUE(reader->Read(&event));
-  EXPECT_TRUE(IdBecomesFree(*stub_, "stuck"));
-  context.TryCancel();
-  reader->Finish();
-}
-
-TEST_F(Transport, AReaderStalledByOneEventLosesItsCallToo) {
-  const auto slow = SlowStub(server_.address());
+// Many tokens' log-probabilities in few events.
+v1::GenerateRequest ScoredPrompt() {
   v1::GenerateRequest request;
-  request.set_request_id("stuck");
   for (uint32_t i = 0; i < 1500; ++i) request.mutable_token_ids()->add_ids(i);
   request.mutable_stopping()->set_max_new_tokens(1);
   request.mutable_response()->set_prompt_logprobs(true);
   request.mutable_response()->set_top_logprobs(20);
+  return request;
+}
+
+// Reads one event of the request, then nothing more.
+void ExpectToLoseItsId(const std::string& address, v1::GenerationService::Stub& other,
+                       v1::GenerateRequest request) {
+  const auto slow = SlowStub(address);
+  request.set_request_id("stuck");
   grpc::ClientContext context;
   const auto reader = slow->GenerateStream(&context, request);
   v1::GenerateEvent event;
   ASSERT_TRUE(reader->Read(&event));
-  EXPECT_TRUE(IdBecomesFree(*stub_, "stuck"));
+  EXPECT_TRUE(IdBecomesFree(other, "stuck"));
   context.TryCancel();
   reader->Finish();
+}
+
+TEST_F(Transport, AReaderThatNeverResumesLosesItsCallAndItsId) {
+  v1::GenerateRequest request = Text("Once", 2000);
+  request.mutable_stopping()->set_ignore_eos(true);
+  request.mutable_response()->set_top_logprobs(20);  // big messages
+  ExpectToLoseItsId(server_.address(), *stub_, request);
+}
+
+TEST_F(Transport, AReaderStalledByOneEventLosesItsCallToo) {
+  ExpectToLoseItsId(server_.address(), *stub_, ScoredPrompt());
 }
 
 TEST_F(Transport, AReaderThatResumesInTimeGetsEverything) {
   const auto slow = SlowStub(server_.address());
-  v1::GenerateRequest request;
-  request.set_request_id("resumes");
-  for (uint32_t i = 0; i < 1500; ++i) request.mutable_token_ids()->add_ids(i);
-  request.mutable_stopping()->set_max_new_tokens(1);
-  request.mutable_response()->set_prompt_logprobs(true);
-  request.mutable_response()->set_top_logprobs(20);
   grpc::ClientContext context;
-  const auto reader = slow->GenerateStream(&context, request);
+  const auto reader = slow->GenerateStream(&context, ScoredPrompt());
   int logprobs = 0;
   v1::GenerateEvent event;
   while (reader->Read(&event)) {

@@ -65,6 +65,7 @@ PagedKv::PagedKv(const GqaShape& shape, int block_tokens, DType cache_dtype,
   // bf16 and fp32.
   pool_.assign((num_blocks - 1) * view_.page_stride_bytes + view_.layout.page_bytes(), 0xff);
   view_.base = pool_.data();
+  view_.num_blocks = num_blocks;
 }
 
 AttentionBatch PagedKv::batch() const {

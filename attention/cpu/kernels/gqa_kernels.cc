@@ -4,6 +4,8 @@
 //
 // Every sum runs over absolute tiles and splits, and a key that a row does not see adds an exact
 // zero to it, so the row's bits do not depend on the rows that it shares an item with.
+//
+// Over 400 lines: one kernel, whose steps share their tiles and the item they work on.
 #include "attention/cpu/kernels/gqa_tiles.h"
 #include "attention/cpu/kernels/isa_kernels.h"
 #include "core/cpu/simd/interleave.h"

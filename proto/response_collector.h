@@ -1,6 +1,9 @@
-// Joins the events of a stream into the GenerateResponse that Generate would have returned.
-#ifndef QUIRE_CLIENT_RESPONSE_COLLECTOR_H_
-#define QUIRE_CLIENT_RESPONSE_COLLECTOR_H_
+// Joins the events of a stream into the GenerateResponse that Generate returns: for the server's
+// unary call, and for clients that read the stream.
+#ifndef QUIRE_PROTO_RESPONSE_COLLECTOR_H_
+#define QUIRE_PROTO_RESPONSE_COLLECTOR_H_
+
+#include <utility>
 
 #include "quire/v1/generation.pb.h"
 
@@ -12,6 +15,7 @@ class ResponseCollector {
 
   // What has come so far: whole once the stream has ended with OK.
   const v1::GenerateResponse& response() const { return response_; }
+  v1::GenerateResponse Take() { return std::move(response_); }
   // Whether the server has accepted the request.
   bool started() const { return started_; }
 
@@ -26,4 +30,4 @@ class ResponseCollector {
 
 }  // namespace quire
 
-#endif  // QUIRE_CLIENT_RESPONSE_COLLECTOR_H_
+#endif  // QUIRE_PROTO_RESPONSE_COLLECTOR_H_

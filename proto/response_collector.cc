@@ -1,4 +1,4 @@
-#include "client/response_collector.h"
+#include "proto/response_collector.h"
 
 namespace quire {
 
