@@ -46,6 +46,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
     batch.model.groups[group] = {.query_start = View(staging.query_start),
                                  .kv_len = View(staging.kv_len),
                                  .positions = View(staging.positions),
+                                 .rope_rows = View(staging.positions),
                                  .slots = View(arrays.slots),
                                  .table_start = View(arrays.table_start),
                                  .first_block = View(arrays.first_block),

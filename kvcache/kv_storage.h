@@ -14,7 +14,7 @@ namespace quire {
 
 // Layers that share a pool: one page id names a page in each of them.
 struct KvGroupStorage {
-  GqaPageLayout layout;
+  KvPageLayout layout;
   int num_layers = 0;
   int32_t num_blocks = 0;
 

@@ -41,7 +41,7 @@ Decoder::Activations Decoder::Lay(const ModelConfig& config, DType act_dtype,
   act.residual = matrix(DType::kFloat32, rows, hidden);
   act.normed = matrix(act_dtype, rows, hidden);
   act.qkv = matrix(act_dtype, rows, config.attention_shape(0).qkv_width());
-  act.attended = matrix(act_dtype, rows, int64_t{config.num_heads} * config.head_dim);
+  act.attended = matrix(act_dtype, rows, config.attention_shape(0).out_width());
   act.delta = matrix(DType::kFloat32, rows, hidden);
   act.gate_up = matrix(act_dtype, rows, 2 * ffn);
   act.gated = matrix(act_dtype, rows, ffn);

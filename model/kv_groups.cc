@@ -14,6 +14,7 @@ KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dty
       made.groups.push_back({.window = window,
                              .layout = {.num_kv_heads = config.num_kv_heads,
                                         .head_dim = config.head_dim,
+                                        .value_dim = config.head_dim,
                                         .block_tokens = block_tokens,
                                         .dtype = kv_dtype},
                              .layers = {}});

@@ -11,7 +11,7 @@ namespace quire {
 
 struct KvGroup {
   int window = 0;  // 0 = full attention
-  GqaPageLayout layout;
+  KvPageLayout layout;
   std::vector<int> layers;  // of the model, ascending
 };
 

@@ -61,6 +61,7 @@ struct ModelConfig {
     return {.num_heads = num_heads,
             .num_kv_heads = num_kv_heads,
             .head_dim = head_dim,
+            .value_dim = head_dim,
             .window = layer_windows[layer]};
   }
 };

@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const RopeConfig&
   const auto* base = static_cast<const float*>(made->buffer_.data());
   made->view_ = {.cos = base,
                  .sin = base + elements,
-                 .max_positions = max_positions,
+                 .num_rows = max_positions,
                  .rotary_dim = config.rotary_dim};
   return made;
 }

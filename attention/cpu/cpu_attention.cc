@@ -57,7 +57,7 @@ class CpuAttention : public Attention {
     const int64_t per_task = std::max<int64_t>(1, kTaskElements / params.qkv.cols);
     pool_.ParallelFor(CeilDiv(tokens, per_task), [&](int64_t task, int thread) {
       const int64_t begin = task * per_task;
-      const GqaPageLayout& layout = params.kv.layout;
+      const KvPageLayout& layout = params.kv.layout;
       NormRopeWriteArgs args;
       args.qkv = static_cast<char*>(params.qkv.data) +
                  begin * params.qkv.row_stride * Bytes(params.qkv.dtype);
@@ -71,7 +71,7 @@ class CpuAttention : public Attention {
       args.k_norm = params.k_norm;
       args.norm_eps = params.norm_eps;
       args.rope = {params.rope.cos, params.rope.sin, params.rope.rotary_dim};
-      args.positions = batch.positions.data + begin;
+      args.rope_rows = batch.rope_rows.data + begin;
       args.slots = batch.slots.data + begin;
       args.pages = static_cast<char*>(params.kv.base);
       args.page_stride_bytes = params.kv.page_stride_bytes;
@@ -179,7 +179,7 @@ class CpuAttention : public Attention {
   GqaItem MakeItem(const GqaParams& params, const AttentionBatch& batch, const Cut& cut, int64_t e,
                    int64_t index) const {
     const GqaShape& shape = params.shape;
-    const GqaPageLayout& layout = params.kv.layout;
+    const KvPageLayout& layout = params.kv.layout;
     const Entry& entry = entries_[e];
     const int64_t blocks = CeilDiv(entry.queries, entry.item_queries);
     const int64_t column = index % cut.columns;
@@ -206,7 +206,7 @@ class CpuAttention : public Attention {
     item.window = shape.window;
     item.head_dim = shape.head_dim;
     item.scale = params.scale;
-    const int64_t panel_bytes = layout.head_elements() * Bytes(layout.dtype);
+    const int64_t panel_bytes = layout.key_elements() * Bytes(layout.dtype);
     item.kv.keys = static_cast<const char*>(params.kv.base) + kv_head * panel_bytes;
     item.kv.values = item.kv.keys + shape.num_kv_heads * panel_bytes;
     item.kv.page_stride_bytes = params.kv.page_stride_bytes;

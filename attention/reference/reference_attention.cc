@@ -29,11 +29,11 @@ void Normalise(Head& head, const float* weight, float eps) {
   for (size_t d = 0; d < head.size(); ++d) head[d] *= scale * weight[d];
 }
 
-void Rotate(Head& head, const RopeTable& rope, int64_t position) {
+void Rotate(Head& head, const RopeTable& rope, int64_t row) {
   const int half = rope.rotary_dim / 2;
   for (int i = 0; i < half; ++i) {
-    const double cos = rope.cos[position * half + i];
-    const double sin = rope.sin[position * half + i];
+    const double cos = rope.cos[row * half + i];
+    const double sin = rope.sin[row * half + i];
     const double a = head[i];
     const double b = head[i + half];
     head[i] = a * cos - b * sin;
@@ -65,15 +65,14 @@ class ReferenceAttention : public Attention {
   void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) override {
     CheckNormRopeWrite(params, batch);
     const GqaShape& shape = params.shape;
-    const GqaPageLayout& layout = params.kv.layout;
+    const KvPageLayout& layout = params.kv.layout;
     const int dim = shape.head_dim;
     for (int64_t t = 0; t < params.qkv.rows; ++t) {
-      const int64_t position = batch.positions.data[t];
-      QUIRE_CHECK(position >= 0 && position < params.rope.max_positions) << position;
+      const int64_t rope_row = batch.rope_rows.data[t];
       for (int h = 0; h < shape.num_heads; ++h) {
         Head q = LoadHead(params.qkv, t, int64_t{h} * dim, dim);
         Normalise(q, params.q_norm, params.norm_eps);
-        Rotate(q, params.rope, position);
+        Rotate(q, params.rope, rope_row);
         for (int d = 0; d < dim; ++d) {
           StoreElement(params.qkv, t, int64_t{h} * dim + d, static_cast<float>(q[d]));
         }
@@ -85,7 +84,7 @@ class ReferenceAttention : public Attention {
         const int64_t value_col = key_col + int64_t{shape.num_kv_heads} * dim;
         Head k = LoadHead(params.qkv, t, key_col, dim);
         Normalise(k, params.k_norm, params.norm_eps);
-        Rotate(k, params.rope, position);
+        Rotate(k, params.rope, rope_row);
         for (int d = 0; d < dim; ++d) {
           StoreElement(page, layout.dtype, layout.KeyOffset(h, token, d), static_cast<float>(k[d]));
           StoreElement(page, layout.dtype, layout.ValueOffset(h, token, d),
@@ -115,7 +114,7 @@ class ReferenceAttention : public Attention {
   static void AttendHead(const GqaParams& params, const AttentionBatch& batch, int64_t e, int64_t t,
                          int h) {
     const GqaShape& shape = params.shape;
-    const GqaPageLayout& layout = params.kv.layout;
+    const KvPageLayout& layout = params.kv.layout;
     const int dim = shape.head_dim;
     const int kv_head = h / shape.group();
     const int64_t position = batch.positions.data[t];

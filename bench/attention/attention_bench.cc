@@ -30,7 +30,7 @@ class Batch {
   Batch(Setup& setup, const GqaShape& shape, DType cache, int64_t entries, int64_t query_tokens,
         int64_t kv_tokens, int64_t copies)
       : shape_(shape), tokens_(entries * query_tokens) {
-    layout_ = {shape.num_kv_heads, shape.head_dim, kBlockTokens, cache};
+    layout_ = {shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens, cache};
     const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
     const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
     auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
@@ -63,17 +63,14 @@ class Batch {
   // The batch over the pages of copy `i` of its cache.
   AttentionBatch View(int64_t i) const {
     const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
-    return {Array(query_start_),
-            Array(kv_len_),
-            Array(positions_),
-            Array(slots_),
-            Array(table_start_),
-            Array(first_block_),
-            {blocks_.data() + i % copies * copy_blocks_, copy_blocks_}};
+    return {Array(query_start_), Array(kv_len_),
+            Array(positions_),   Array(positions_),
+            Array(slots_),       Array(table_start_),
+            Array(first_block_), {blocks_.data() + i % copies * copy_blocks_, copy_blocks_}};
   }
   GqaParams Gqa() {
     const int64_t width = shape_.qkv_width();
-    const int64_t out_width = int64_t{shape_.num_heads} * shape_.head_dim;
+    const int64_t out_width = shape_.out_width();
     return {{qkv_.data(), DType::kBFloat16, tokens_, width, width},
             {out_.data(), DType::kBFloat16, tokens_, out_width, out_width},
             shape_,
@@ -84,7 +81,7 @@ class Batch {
     return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
             static_cast<int64_t>(pool_.bytes() / layout_.page_bytes()), layout_};
   }
-  const GqaPageLayout& layout() const { return layout_; }
+  const KvPageLayout& layout() const { return layout_; }
 
  private:
   template <typename T>
@@ -94,7 +91,7 @@ class Batch {
 
   GqaShape shape_;
   int64_t tokens_;
-  GqaPageLayout layout_;
+  KvPageLayout layout_;
   DeviceBuffer pool_;
   int64_t copy_blocks_ = 0;
   std::vector<int32_t> blocks_, query_start_, kv_len_, positions_, table_start_, first_block_;
@@ -106,7 +103,8 @@ int64_t CopiesFor(int64_t bytes) { return std::max<int64_t>(1, kColdBytes / byte
 
 void BM_Decode(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
                int64_t entries, int64_t context) {
-  const GqaPageLayout layout{shape.num_kv_heads, shape.head_dim, kBlockTokens, DType::kBFloat16};
+  const KvPageLayout layout{shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens,
+                            DType::kBFloat16};
   const int64_t bytes = entries * context * static_cast<int64_t>(layout.token_bytes());
   Batch batch(setup, shape, DType::kBFloat16, entries, 1, context, CopiesFor(bytes));
   const Work work{static_cast<double>(bytes),
@@ -145,8 +143,8 @@ void Register(Setup& setup, Attention& attention) {
   const auto add = [&](const std::string& name, auto body) {
     benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime();
   };
-  const GqaShape qwen{16, 8, 128, 0};
-  const GqaShape wide{32, 4, 128, 0};  // groups of 8
+  const GqaShape qwen{16, 8, 128, 128, 0};
+  const GqaShape wide{32, 4, 128, 128, 0};  // groups of 8
   for (const auto& [shape, shape_name] : {std::pair{qwen, "16q8kv"}, std::pair{wide, "32q4kv"}}) {
     const GqaShape s = shape;
     for (int64_t entries : {1, 8, 32}) {
@@ -157,7 +155,7 @@ void Register(Setup& setup, Attention& attention) {
             });
       }
     }
-    for (int64_t tokens : {512, 1024, 2048, 4096}) {
+    for (int64_t tokens : {512, 1024, 2048, 2048, 4096}) {
       add(absl::StrCat("prefill/", shape_name, "/T", tokens),
           [&setup, &attention, s, tokens](benchmark::State& state) {
             BM_Prefill(state, setup, attention, s, tokens);

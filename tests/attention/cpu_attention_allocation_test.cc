@@ -20,7 +20,7 @@ class CpuAttentionAllocationTest : public ::testing::TestWithParam<CpuIsa> {};
 TEST_P(CpuAttentionAllocationTest, AStepAllocatesNothing) {
   if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer owns malloc";
   CpuBackend backend(GetParam());
-  const GqaShape shape{4, 2, 64, 0};
+  const GqaShape shape{4, 2, 64, 64, 0};
   PagedKv kv(shape, 16, DType::kBFloat16, {{30, 30}, {1, 1500}});
   kv.FillNormal(1);
   const RopeTables rope(2000, 64);

@@ -28,6 +28,7 @@ TEST_P(CpuAttentionSweepTest, RandomBatchesMatchTheReference) {
     shape.num_kv_heads = pick(1, 3);
     shape.num_heads = shape.num_kv_heads * (pick(0, 9) == 0 ? pick(40, 60) : pick(1, 9));
     shape.head_dim = 2 * pick(1, pick(0, 3) == 0 ? 128 : 40);
+    shape.value_dim = shape.head_dim;
     shape.window = pick(0, 1) == 0 ? 0 : pick(1, 200);
     const int block_tokens = 16 << pick(0, 2);
     const DType dtype = pick(0, 1) == 0 ? DType::kBFloat16 : DType::kFloat32;

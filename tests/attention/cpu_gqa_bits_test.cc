@@ -26,7 +26,7 @@ class CpuGqaBitsTest : public ::testing::TestWithParam<CpuIsa> {
                              int32_t begin, int32_t end) {
     PagedKv::SliceStorage storage;
     HostMatrix out(qkv.view().dtype, end - begin,
-                   int64_t{kv.shape().num_heads} * kv.shape().head_dim);
+                   int64_t{kv.shape().num_heads} * kv.shape().value_dim);
     attention.Gqa({qkv.view().Rows(begin, end - begin), out.view(), kv.shape(),
                    testing::ScaleOf(kv.shape()), kv.view()},
                   kv.Slice(0, begin, end, storage));
@@ -38,7 +38,7 @@ TEST_P(CpuGqaBitsTest, ChunksDoNotMatter) {
   CpuBackend backend(GetParam());
   for (DType dtype : kTypes) {
     for (int window : {0, 77}) {
-      PagedKv kv({6, 2, 40, window}, 16, dtype, {{600, 700}}, 1, false);
+      PagedKv kv({6, 2, 40, 40, window}, 16, dtype, {{600, 700}}, 1, false);
       kv.FillNormal(1);
       HostMatrix qkv(dtype, 600, kv.shape().qkv_width());
       qkv.FillNormal(2);
@@ -61,7 +61,7 @@ TEST_P(CpuGqaBitsTest, ChunksDoNotMatter) {
 TEST_P(CpuGqaBitsTest, TheBatchDoesNotMatter) {
   CpuBackend backend(GetParam());
   for (DType dtype : kTypes) {
-    PagedKv kv({4, 2, 64, 0}, 32, dtype, {{5, 600}, {1, 1200}, {40, 40}, {1, 3}});
+    PagedKv kv({4, 2, 64, 64, 0}, 32, dtype, {{5, 600}, {1, 1200}, {40, 40}, {1, 3}});
     kv.FillNormal(1);
     HostMatrix qkv(dtype, kv.num_tokens(), kv.shape().qkv_width());
     qkv.FillNormal(2);
@@ -84,7 +84,7 @@ TEST_P(CpuGqaBitsTest, TheBatchDoesNotMatter) {
 
 TEST_P(CpuGqaBitsTest, ThreadsDoNotMatter) {
   // One long decode is cut along its keys from two threads on, and not with one.
-  PagedKv kv({4, 2, 64, 0}, 64, DType::kBFloat16, {{1, 3000}, {1, 513}});
+  PagedKv kv({4, 2, 64, 64, 0}, 64, DType::kBFloat16, {{1, 3000}, {1, 513}});
   kv.FillNormal(1);
   HostMatrix qkv(DType::kBFloat16, 2, kv.shape().qkv_width());
   qkv.FillNormal(2);
@@ -99,7 +99,7 @@ TEST_P(CpuGqaBitsTest, ThreadsDoNotMatter) {
 TEST_P(CpuGqaBitsTest, WhatLaterTokensHoldDoesNotReachEarlierRows) {
   CpuBackend backend(GetParam());
   for (DType dtype : kTypes) {
-    PagedKv kv({4, 2, 40, 0}, 16, dtype, {{60, 100}});
+    PagedKv kv({4, 2, 40, 40, 0}, 16, dtype, {{60, 100}});
     kv.FillNormal(1);
     HostMatrix qkv(dtype, 60, kv.shape().qkv_width());
     qkv.FillNormal(2);
@@ -118,7 +118,7 @@ TEST_P(CpuGqaBitsTest, WhatLaterTokensHoldDoesNotReachEarlierRows) {
 TEST_P(CpuGqaBitsTest, WhatLeftTheWindowDoesNotReachLaterRows) {
   CpuBackend backend(GetParam());
   for (DType dtype : kTypes) {
-    PagedKv kv({4, 2, 40, 20}, 16, dtype, {{40, 100}});
+    PagedKv kv({4, 2, 40, 40, 20}, 16, dtype, {{40, 100}});
     kv.FillNormal(1);
     HostMatrix qkv(dtype, 40, kv.shape().qkv_width());
     qkv.FillNormal(2);
@@ -138,7 +138,7 @@ TEST_P(CpuGqaBitsTest, WhereThePagesLieDoesNotMatter) {
   CpuBackend backend(GetParam());
   std::vector<HostMatrix> results;
   for (uint32_t seed : {1U, 2U}) {
-    PagedKv kv({4, 2, 64, 0}, 16, DType::kBFloat16, {{9, 300}}, seed);
+    PagedKv kv({4, 2, 64, 64, 0}, 16, DType::kBFloat16, {{9, 300}}, seed);
     kv.FillNormal(5);
     HostMatrix qkv(DType::kBFloat16, 9, kv.shape().qkv_width());
     qkv.FillNormal(2);

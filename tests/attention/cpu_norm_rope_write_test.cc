@@ -94,7 +94,7 @@ TEST_P(CpuNormRopeWriteTest, MatchesTheReferenceInEveryType) {
   for (DType act : {DType::kBFloat16, DType::kFloat32}) {
     for (DType cache : {DType::kBFloat16, DType::kFloat32}) {
       ExpectMatchesReference(
-          {{4, 2, 64, 0}, 64, 16, true, true, act, cache, {{5, 20}, {1, 40}, {17, 17}}});
+          {{4, 2, 64, 64, 0}, 64, 16, true, true, act, cache, {{5, 20}, {1, 40}, {17, 17}}});
     }
   }
 }
@@ -102,29 +102,41 @@ TEST_P(CpuNormRopeWriteTest, MatchesTheReferenceInEveryType) {
 TEST_P(CpuNormRopeWriteTest, MatchesTheReferenceAtAnyHeadDim) {
   for (int dim : {2, 16, 34, 40, 48, 80, 96, 128, 192, 256}) {
     ExpectMatchesReference(
-        {{3, 1, dim, 0}, dim, 16, true, true, DType::kBFloat16, DType::kBFloat16, {{7, 30}}});
+        {{3, 1, dim, dim, 0}, dim, 16, true, true, DType::kBFloat16, DType::kBFloat16, {{7, 30}}});
   }
 }
 
 TEST_P(CpuNormRopeWriteTest, NormsAreOptional) {
   for (bool q_norm : {true, false}) {
     for (bool k_norm : {true, false}) {
-      ExpectMatchesReference(
-          {{4, 2, 64, 0}, 64, 32, q_norm, k_norm, DType::kBFloat16, DType::kBFloat16, {{5, 20}}});
+      ExpectMatchesReference({{4, 2, 64, 64, 0},
+                              64,
+                              32,
+                              q_norm,
+                              k_norm,
+                              DType::kBFloat16,
+                              DType::kBFloat16,
+                              {{5, 20}}});
     }
   }
 }
 
 TEST_P(CpuNormRopeWriteTest, RotationMayBePartialOrNone) {
   for (int rotary_dim : {0, 2, 20, 32, 62}) {
-    ExpectMatchesReference(
-        {{4, 2, 64, 0}, rotary_dim, 64, false, true, DType::kFloat32, DType::kFloat32, {{5, 70}}});
+    ExpectMatchesReference({{4, 2, 64, 64, 0},
+                            rotary_dim,
+                            64,
+                            false,
+                            true,
+                            DType::kFloat32,
+                            DType::kFloat32,
+                            {{5, 70}}});
   }
 }
 
 TEST_P(CpuNormRopeWriteTest, ARowHasTheSameBitsAlone) {
   CpuBackend backend(GetParam());
-  const GqaShape shape{4, 2, 40, 0};
+  const GqaShape shape{4, 2, 40, 40, 0};
   const RopeTables rope(100, 40);
   const std::vector<float> norm = Weights(40, 1.0F);
   PagedKv kv(shape, 16, DType::kBFloat16, {{30, 50}});
@@ -146,21 +158,21 @@ TEST_P(CpuNormRopeWriteTest, ARowHasTheSameBitsAlone) {
 
 TEST_P(CpuNormRopeWriteTest, RowsOutsideTheTablesOrTheCacheAreABug) {
   CpuBackend backend(GetParam());
-  const GqaShape shape{2, 1, 16, 0};
+  const GqaShape shape{2, 1, 16, 16, 0};
   PagedKv kv(shape, 16, DType::kBFloat16, {{3, 20}});
   HostMatrix qkv(DType::kBFloat16, 3, shape.qkv_width());
   qkv.FillNormal(1);
-  const auto write = [&](const AttentionBatch& batch, int64_t max_positions) {
-    const RopeTables rope(max_positions, 16);
+  const auto write = [&](const AttentionBatch& batch, int64_t num_rows) {
+    const RopeTables rope(num_rows, 16);
     backend.attention().NormRopeWrite(
         {qkv.view(), shape, nullptr, nullptr, 1e-6F, rope.view(), kv.view()}, batch);
   };
   write(kv.batch(), 20);
-  EXPECT_DEATH(write(kv.batch(), 19), "max_positions \\(19 vs. 19\\)");
+  EXPECT_DEATH(write(kv.batch(), 19), "num_rows \\(19 vs. 19\\)");
   AttentionBatch batch = kv.batch();
-  const int32_t positions[] = {17, -1, 19};
-  batch.positions.data = positions;
-  EXPECT_DEATH(write(batch, 20), "first_position >= 0 \\(-1 vs. 0\\)");
+  const int32_t rope_rows[] = {17, -1, 19};
+  batch.rope_rows.data = rope_rows;
+  EXPECT_DEATH(write(batch, 20), "first_rope_row >= 0 \\(-1 vs. 0\\)");
   batch = kv.batch();
   const int64_t slots[] = {1, 2, -5};
   batch.slots.data = slots;

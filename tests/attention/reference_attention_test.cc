@@ -18,7 +18,7 @@ using ::quire::testing::PagedKv;
 using ::quire::testing::RopeTables;
 
 TEST(ReferenceAttention, EqualKeysGiveTheMeanOfTheValuesSeen) {
-  const GqaShape shape{2, 1, 2, 3};  // window 3
+  const GqaShape shape{2, 1, 2, 2, 3};  // window 3
   PagedKv kv(shape, 2, DType::kFloat32, {{2, 5}});
   for (int position = 1; position < 5; ++position) {
     for (int d = 0; d < 2; ++d) {
@@ -37,7 +37,7 @@ TEST(ReferenceAttention, EqualKeysGiveTheMeanOfTheValuesSeen) {
 }
 
 TEST(ReferenceAttention, WeightsAreTheSoftmaxOfScaledScores) {
-  const GqaShape shape{1, 1, 2, 0};
+  const GqaShape shape{1, 1, 2, 2, 0};
   PagedKv kv(shape, 2, DType::kFloat32, {{1, 2}});
   const float keys[2][2] = {{1, 0}, {0, 2}};
   for (int position = 0; position < 2; ++position) {
@@ -55,7 +55,7 @@ TEST(ReferenceAttention, WeightsAreTheSoftmaxOfScaledScores) {
 }
 
 TEST(ReferenceAttention, NormRopeWriteTurnsQueriesAndKeysAndPlacesValues) {
-  const GqaShape shape{1, 1, 4, 0};
+  const GqaShape shape{1, 1, 4, 4, 0};
   PagedKv kv(shape, 2, DType::kFloat32, {{1, 2}});
   const RopeTables rope(4, 2);  // partial: dims 0 and 1 turn by the position in radians
   HostMatrix qkv(DType::kFloat32, 1, shape.qkv_width());
@@ -71,7 +71,7 @@ TEST(ReferenceAttention, NormRopeWriteTurnsQueriesAndKeysAndPlacesValues) {
   HostMatrix probe(DType::kFloat32, 1, shape.qkv_width());
   const auto* page = reinterpret_cast<const float*>(
       kv.bytes().data() + kv.batch().slots.data[0] / 2 * kv.view().page_stride_bytes);
-  const GqaPageLayout& layout = kv.view().layout;
+  const KvPageLayout& layout = kv.view().layout;
   EXPECT_FLOAT_EQ(page[layout.KeyOffset(0, 1, 0)],
                   static_cast<float>(5 * std::cos(1.0) - 6 * std::sin(1.0)));
   EXPECT_FLOAT_EQ(page[layout.KeyOffset(0, 1, 3)], 8.0F);
@@ -80,7 +80,7 @@ TEST(ReferenceAttention, NormRopeWriteTurnsQueriesAndKeysAndPlacesValues) {
 }
 
 TEST(ReferenceAttention, CopyPagesCopiesWholePages) {
-  const GqaShape shape{1, 1, 2, 0};
+  const GqaShape shape{1, 1, 2, 2, 0};
   PagedKv kv(shape, 2, DType::kBFloat16, {{1, 2}});
   kv.FillNormal(5);
   const BlockId src(kv.batch().blocks.data[0]);

@@ -24,7 +24,7 @@ DeviceArray<const T> View(const std::vector<T>& values) {
 PagedKv::PagedKv(const GqaShape& shape, int block_tokens, DType cache_dtype,
                  const std::vector<KvEntry>& entries, uint32_t seed, bool drop_old_pages)
     : shape_(shape) {
-  view_.layout = {shape.num_kv_heads, shape.head_dim, block_tokens, cache_dtype};
+  view_.layout = {shape.num_kv_heads, shape.head_dim, shape.value_dim, block_tokens, cache_dtype};
   view_.page_stride_bytes = static_cast<int64_t>(view_.layout.page_bytes()) + kGapBytes;
   query_start_ = {0};
   table_start_ = {0};
@@ -69,8 +69,8 @@ PagedKv::PagedKv(const GqaShape& shape, int block_tokens, DType cache_dtype,
 }
 
 AttentionBatch PagedKv::batch() const {
-  return {View(query_start_), View(kv_len_),      View(positions_), View(slots_),
-          View(table_start_), View(first_block_), View(blocks_)};
+  return {View(query_start_), View(kv_len_),      View(positions_),   View(positions_),
+          View(slots_),       View(table_start_), View(first_block_), View(blocks_)};
 }
 
 AttentionBatch PagedKv::Slice(int64_t e, int32_t begin, int32_t end, SliceStorage& storage) const {
@@ -83,6 +83,7 @@ AttentionBatch PagedKv::Slice(int64_t e, int32_t begin, int32_t end, SliceStorag
   storage.first_block = {first_block_[e]};
   return {View(storage.query_start),
           View(storage.kv_len),
+          {positions_.data() + first_row, rows},
           {positions_.data() + first_row, rows},
           {slots_.data() + first_row, rows},
           View(storage.table_start),
@@ -120,6 +121,8 @@ void PagedKv::FillNormal(uint32_t seed) {
       for (int head = 0; head < shape_.num_kv_heads; ++head) {
         for (int d = 0; d < shape_.head_dim; ++d) {
           SetKey(e, position, head, d, normal(random));
+        }
+        for (int d = 0; d < shape_.value_dim; ++d) {
           SetValue(e, position, head, d, normal(random));
         }
       }
@@ -127,9 +130,9 @@ void PagedKv::FillNormal(uint32_t seed) {
   }
 }
 
-RopeTables::RopeTables(int64_t max_positions, int rotary_dim, double theta)
-    : max_positions_(max_positions), rotary_dim_(rotary_dim) {
-  for (int64_t p = 0; p < max_positions; ++p) {
+RopeTables::RopeTables(int64_t num_rows, int rotary_dim, double theta)
+    : num_rows_(num_rows), rotary_dim_(rotary_dim) {
+  for (int64_t p = 0; p < num_rows; ++p) {
     for (int i = 0; i < rotary_dim / 2; ++i) {
       const double angle = static_cast<double>(p) * std::pow(theta, -2.0 * i / rotary_dim);
       cos_.push_back(static_cast<float>(std::cos(angle)));
@@ -138,8 +141,6 @@ RopeTables::RopeTables(int64_t max_positions, int rotary_dim, double theta)
   }
 }
 
-RopeTable RopeTables::view() const {
-  return {cos_.data(), sin_.data(), max_positions_, rotary_dim_};
-}
+RopeTable RopeTables::view() const { return {cos_.data(), sin_.data(), num_rows_, rotary_dim_}; }
 
 }  // namespace quire::testing

@@ -62,11 +62,11 @@ class PagedKv {
 // cos and sin of theta^(-2i / rotary_dim) p, computed in fp64.
 class RopeTables {
  public:
-  RopeTables(int64_t max_positions, int rotary_dim, double theta = 10000.0);
+  RopeTables(int64_t num_rows, int rotary_dim, double theta = 10000.0);
   RopeTable view() const;
 
  private:
-  int64_t max_positions_;
+  int64_t num_rows_;
   int rotary_dim_;
   std::vector<float> cos_, sin_;
 };

@@ -58,7 +58,7 @@ inline constexpr int64_t PartialNumbers(int64_t rows, int64_t head_dim) {
 }
 
 struct RopeArgs {
-  const float* cos;  // [positions, rotary_dim / 2]
+  const float* cos;  // [rows, rotary_dim / 2]
   const float* sin;
   int64_t rotary_dim;
 };
@@ -75,7 +75,7 @@ struct NormRopeWriteArgs {
   const float* k_norm;  // [D] or null
   float norm_eps;
   RopeArgs rope;
-  const int32_t* positions;  // [tokens]
+  const int32_t* rope_rows;  // [tokens]
   const int64_t* slots;      // [tokens]
   char* pages;
   int64_t page_stride_bytes;

@@ -31,10 +31,10 @@ void LoadHead(const void* head, ElementType type, int64_t dim, const float* weig
 }
 
 // Half-split: dim i turns with dim i + rotary_dim / 2.
-void Rotate(float* x, const RopeArgs& rope, int64_t position) {
+void Rotate(float* x, const RopeArgs& rope, int64_t row) {
   const int64_t half = rope.rotary_dim / 2;
-  const float* cos = rope.cos + position * half;
-  const float* sin = rope.sin + position * half;
+  const float* cos = rope.cos + row * half;
+  const float* sin = rope.sin + row * half;
   for (int64_t i = 0; i < half; i += kLanes) {
     const int lanes = Lanes(half - i);
     const Vec c = LoadElements(cos, ElementType::kFloat32, i, lanes);
@@ -105,7 +105,7 @@ void NormRopeWrite(const NormRopeWriteArgs& n) {
     char* head = static_cast<char*>(n.qkv) + t * n.qkv_stride * ElementBytes(n.type);
     for (int64_t h = 0; h < n.num_heads; ++h, head += head_bytes) {
       LoadHead(head, n.type, dim, n.q_norm, n.norm_eps, n.scratch);
-      Rotate(n.scratch, n.rope, n.positions[t]);
+      Rotate(n.scratch, n.rope, n.rope_rows[t]);
       for (int64_t d = 0; d < dim; d += kLanes) {
         const int lanes = Lanes(dim - d);
         StoreElements(head, n.type, d, LoadElements(n.scratch, ElementType::kFloat32, d, lanes),
@@ -118,7 +118,7 @@ void NormRopeWrite(const NormRopeWriteArgs& n) {
     const char* value = head + n.num_kv_heads * head_bytes;
     for (int64_t h = 0; h < n.num_kv_heads; ++h) {
       LoadHead(head + h * head_bytes, n.type, dim, n.k_norm, n.norm_eps, n.scratch);
-      Rotate(n.scratch, n.rope, n.positions[t]);
+      Rotate(n.scratch, n.rope, n.rope_rows[t]);
       WriteKey(n.scratch, dim, token, n.block_tokens, n.cache_type, keys + h * panel_bytes);
       WriteValue(value + h * head_bytes, n.type, dim, token, n.cache_type,
                  values + h * panel_bytes);
