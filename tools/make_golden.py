@@ -9,19 +9,33 @@ with the likeliest 5 at each step. Needs torch, transformers and safetensors; th
 
   tools/make_golden.py [NAME ...]      all of them, or some
 """
+import inspect
 import json
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "models"
 SMALL = dict(vocab_size=320, hidden_size=64, intermediate_size=96, num_hidden_layers=3,
              num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
              rms_norm_eps=1e-5, pad_token_id=None, bos_token_id=1, eos_token_id=2)
+TINY = dict(SMALL, vocab_size=160, hidden_size=32, intermediate_size=48, head_dim=16)
+MOE = dict(TINY, num_experts_per_tok=2, moe_intermediate_size=16)
+MLA = dict(TINY, q_lora_rank=24, kv_lora_rank=16, qk_nope_head_dim=12, qk_rope_head_dim=8, v_head_dim=10,
+           num_key_value_heads=4, n_routed_experts=8, num_experts_per_tok=3, moe_intermediate_size=16,
+           n_shared_experts=2, first_k_dense_replace=1, routed_scaling_factor=1.7)
+MLA.pop("head_dim")
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)
+
+
+def without(arguments, *keys):
+    return {key: value for key, value in arguments.items() if key not in keys}
+
 
 # name -> (class of config, its arguments, stored dtype, shards, keys to write as transformers 4 did)
 MODELS = {
@@ -37,20 +51,120 @@ MODELS = {
                                   max_window_layers=1), "bfloat16", 3, True),
     "qwen3": ("Qwen3Config", dict(SMALL, head_dim=24, num_attention_heads=6), "bfloat16", 1, False),
     "mistral": ("MistralConfig", dict(SMALL, head_dim=32, sliding_window=20), "bfloat16", 2, False),
+    "mixtral": ("MixtralConfig", dict(TINY, num_local_experts=4, sliding_window=None), "bfloat16", 1, True),
+    "qwen2_moe": ("Qwen2MoeConfig", dict(without(MOE, "head_dim"), num_experts=6, num_experts_per_tok=3,
+                                         shared_expert_intermediate_size=24, norm_topk_prob=False,
+                                         mlp_only_layers=[1]), "bfloat16", 1, True),
+    "qwen3_moe": ("Qwen3MoeConfig", dict(MOE, num_experts=8, norm_topk_prob=True, decoder_sparse_step=1),
+                  "bfloat16", 2, False),
+    "gemma": ("GemmaConfig", dict(TINY, num_key_value_heads=1, hidden_act="gelu_pytorch_tanh"), "bfloat16", 1, True),
+    "gemma2": ("Gemma2Config", dict(TINY, sliding_window=20, query_pre_attn_scalar=24, final_logit_softcapping=5.0,
+                                    attn_logit_softcapping=3.0), "bfloat16", 1, True),
+    "gemma3": ("Gemma3TextConfig", dict(TINY, sliding_window=20, query_pre_attn_scalar=24, sliding_window_pattern=2,
+                                        rope_parameters=dict(
+                                            full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1e6),
+                                            sliding_attention=dict(rope_type="default", rope_theta=1e4))),
+               "bfloat16", 1, False),
+    "olmo2": ("Olmo2Config", without(TINY, "head_dim"), "float32", 1, True),
+    "granite": ("GraniteConfig", dict(without(TINY, "head_dim"), embedding_multiplier=6.0, logits_scaling=2.5,
+                                      residual_multiplier=0.4, attention_multiplier=0.2,
+                                      tie_word_embeddings=True), "bfloat16", 1, True),
+    "granite_moe": ("GraniteMoeConfig", dict(without(TINY, "head_dim"), embedding_multiplier=6.0, logits_scaling=2.5,
+                                             residual_multiplier=0.4, attention_multiplier=0.2, num_local_experts=4,
+                                             num_experts_per_tok=2, tie_word_embeddings=True), "bfloat16", 1, False),
+    "glm4": ("Glm4Config", dict(TINY, attention_bias=True), "bfloat16", 1, True),
+    "glm4_moe": ("Glm4MoeConfig", dict(MOE, attention_bias=True, use_qk_norm=True, n_routed_experts=8, n_group=2,
+                                       topk_group=1, n_shared_experts=1, first_k_dense_replace=1,
+                                       routed_scaling_factor=1.5), "bfloat16", 1, True),
+    "stablelm": ("StableLmConfig", dict(without(TINY, "head_dim", "rms_norm_eps"), use_qkv_bias=True,
+                                        partial_rotary_factor=0.5), "bfloat16", 1, True),
+    "stablelm2": ("StableLmConfig", dict(without(TINY, "head_dim", "rms_norm_eps"), use_parallel_residual=True,
+                                         qk_layernorm=True, partial_rotary_factor=0.25), "bfloat16", 1, True),
+    "starcoder2": ("Starcoder2Config", dict(without(TINY, "head_dim", "rms_norm_eps"), sliding_window=20, use_bias=True,
+                                            tie_word_embeddings=True), "bfloat16", 1, True),
+    "gpt2": ("GPT2Config", dict(vocab_size=160, n_embd=32, n_layer=3, n_head=4, n_positions=256, bos_token_id=1,
+                                eos_token_id=2), "float32", 1, False),
+    "deepseek_v2": ("DeepseekV2Config", dict(MLA, topk_method="group_limited_greedy", n_group=4, topk_group=2,
+                                             rope_parameters=dict(YARN, mscale=0.7, mscale_all_dim=0.9)),
+                    "bfloat16", 1, True),
+    "deepseek_v2_lite": ("DeepseekV2Config", dict(MLA, q_lora_rank=None, topk_method="greedy", n_group=1, topk_group=1),
+                         "bfloat16", 1, True),
+    "deepseek_v3": ("DeepseekV3Config", dict(MLA, n_group=4, topk_group=2, norm_topk_prob=True,
+                                             rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+                    "bfloat16", 2, True),
+    "phi3": ("Phi3Config", dict(without(TINY, "head_dim"), sliding_window=20), "bfloat16", 1, True),
+    "phi3_longrope": ("Phi3Config", dict(without(TINY, "head_dim"), original_max_position_embeddings=64,
+                                         partial_rotary_factor=0.5,
+                                         rope_parameters=dict(rope_type="longrope", rope_theta=10000.0,
+                                                              partial_rotary_factor=0.5,
+                                                              short_factor=[1.0, 1.1], long_factor=[1.5, 4.0])),
+                      "bfloat16", 1, False),
+    "gpt_oss": ("GptOssConfig", dict(TINY, sliding_window=20, num_local_experts=4, num_experts_per_tok=2,
+                                     rope_parameters=dict(YARN, beta_fast=32.0, beta_slow=1.0, truncate=False)),
+                "bfloat16", 1, False),
+    "gpt_oss_mxfp4": ("GptOssConfig", dict(TINY, intermediate_size=32, sliding_window=20, num_local_experts=4,
+                                           num_experts_per_tok=2, rope_parameters=dict(YARN, truncate=False)),
+                      "bfloat16", 1, True),
+    "gemma3_nested": ("Gemma3TextConfig", dict(TINY, num_hidden_layers=2, sliding_window=20, query_pre_attn_scalar=24,
+                                               sliding_window_pattern=2), "bfloat16", 1, True),
+    "mistral3_nested": ("MistralConfig", dict(TINY, num_hidden_layers=2), "bfloat16", 1, False),
 }
+# What wraps a text model: the architecture of the whole, and the prefix of the text part's names.
+NESTED = {"gemma3_nested": ("Gemma3ForConditionalGeneration", "gemma3", "language_model."),
+          "mistral3_nested": ("Mistral3ForConditionalGeneration", "mistral3", "language_model.")}
 
 
 def old_keys(config):
     """Writes the rotary and dtype keys as transformers 4 did."""
-    rope = config.pop("rope_parameters")
-    config["rope_theta"] = rope.pop("rope_theta")
-    config["rope_scaling"] = None if rope.get("rope_type") == "default" else rope
+    rope = config.pop("rope_parameters", None)
+    if rope and "full_attention" in rope:
+        config["rope_theta"] = rope["full_attention"].pop("rope_theta")
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
+    elif rope:
+        config["rope_theta"] = rope.pop("rope_theta")
+        if "partial_rotary_factor" in rope:
+            config["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    config["rope_scaling"] = None if not rope or rope.get("rope_type") == "default" else rope
     if "dtype" in config:
         config["torch_dtype"] = config.pop("dtype")
     return config
 
 
-def save(model, folder, dtype, shards, old):
+E2M1 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+
+
+def to_mxfp4(value):
+    """[X, K, N] -> blocks [X, N, K / 32, 16], scales [X, N, K / 32], and the value that they stand for."""
+    rows = value.transpose(1, 2).float()
+    groups = rows.reshape(*rows.shape[:2], -1, 32)
+    exponent = torch.floor(torch.log2(groups.abs().amax(-1).clamp(min=2.0**-100))) - 2
+    scaled = groups / torch.exp2(exponent)[..., None]
+    codes = (scaled.abs()[..., None] - E2M1).abs().argmin(-1)
+    read = E2M1[codes] * torch.where(scaled < 0, -1.0, 1.0) * torch.exp2(exponent)[..., None]
+    codes = codes + 8 * (scaled < 0)
+    blocks = (codes[..., 0::2] | codes[..., 1::2] << 4).to(torch.uint8)
+    return blocks, (exponent + 127).to(torch.uint8), read.reshape(rows.shape).transpose(1, 2)
+
+
+def save(name, model, folder, dtype, shards, old):
+    with tempfile.TemporaryDirectory() as at:  # with the names of the hub's checkpoints
+        model.save_pretrained(at)
+        tensors = {}
+        for file in pathlib.Path(at).glob("*.safetensors"):
+            tensors.update(load_file(file))
+    keep = {key for key in tensors if key.endswith("e_score_correction_bias")}
+    tensors = {k: v.to(torch.float32 if k in keep else getattr(torch, dtype)).contiguous()
+               for k, v in tensors.items()}
+    if name == "gpt2":  # as the hub has it: no prefix, and the causal masks among the weights
+        tensors = {k.removeprefix("transformer."): v for k, v in tensors.items()}
+        tensors["h.0.attn.bias"] = torch.ones(1, 1, 4, 4)
+    if name == "gpt_oss_mxfp4":
+        for key in [k for k in tensors if k.endswith(("gate_up_proj", "down_proj"))]:
+            tensors[key + "_blocks"], tensors[key + "_scales"], _ = to_mxfp4(tensors.pop(key))
+    if name in NESTED:
+        tensors = {NESTED[name][2] + k: v for k, v in tensors.items()}
+        tensors["vision_tower.patch.weight"] = torch.ones(2, 2)
     folder.mkdir(parents=True)
     config = model.config.to_dict()
     for key in ("_name_or_path", "chunk_size_feed_forward", "is_encoder_decoder", "output_attentions",
@@ -58,9 +172,14 @@ def save(model, folder, dtype, shards, old):
         config.pop(key, None)
     config["architectures"] = [type(model).__name__]
     config["dtype"] = dtype
-    (folder / "config.json").write_text(json.dumps(old_keys(config) if old else config, indent=1) + "\n")
-    tensors = {k: v.to(getattr(torch, dtype)).contiguous() for k, v in model.state_dict().items()
-               if not (k == "lm_head.weight" and model.config.tie_word_embeddings)}
+    config = old_keys(config) if old else config
+    if name == "gpt_oss_mxfp4":
+        config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}
+    if name in NESTED:
+        config = {"architectures": [NESTED[name][0]], "model_type": NESTED[name][1],
+                  "eos_token_id": config.pop("eos_token_id"), "text_config": without(config, "architectures"),
+                  "vision_config": {"hidden_size": 8}}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     if shards == 1:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         return
@@ -102,30 +221,42 @@ def golden(model, seed):
     return prompts
 
 
+def randomise(name, model, dtype):
+    with torch.no_grad():
+        tensors = list(model.named_parameters()) + [(k, v) for k, v in model.named_buffers()
+                                                    if k.endswith("e_score_correction_bias")]
+        for key, value in tensors:
+            is_norm = "norm" in key or ".ln_" in key
+            centre = 1.0 if is_norm and key.endswith("weight") and "gemma" not in name else 0.0
+            spread = 0.3 if is_norm or "bias" in key else 1.5 if key.endswith(("sinks", "gate.weight", "router.weight")) else 0.18
+            value.copy_(centre + torch.randn_like(value) * spread)
+            # Compute from what the file will hold.
+            if name == "gpt_oss_mxfp4" and key.endswith(("gate_up_proj", "down_proj")):
+                value.copy_(to_mxfp4(value)[2])
+            if not key.endswith("e_score_correction_bias"):
+                value.copy_(value.to(getattr(torch, dtype)).float())
+
+
 def make(name):
     config_class, arguments, dtype, shards, old = MODELS[name]
     config = getattr(transformers, config_class)(**arguments)
     for seed in range(1, 100):
         torch.manual_seed(seed)
-        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-        with torch.no_grad():
-            for key, value in model.named_parameters():
-                scale = 1.0 if "norm" in key else 0.0
-                value.copy_(scale + torch.randn_like(value) * (0.3 if "norm" in key or "bias" in key else 0.18))
-            # Compute from what the file will hold.
-            for value in model.parameters():
-                value.copy_(value.to(getattr(torch, dtype)).float())
-        model = model.float().eval()
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+        randomise(name, model, dtype)
         prompts = golden(model, seed)
-        if min(gap for prompt in prompts for gap in prompt["greedy_gaps"]) > 0.01:
+        if min(gap for prompt in prompts for gap in prompt["greedy_gaps"]) > 0.003:
             break  # no near-ties: a strict comparison is fair
     folder = ROOT / name
     shutil.rmtree(folder, ignore_errors=True)
-    save(model, folder, dtype, shards, old)
+    save(name, model, folder, dtype, shards, old)
     about = f"float32 on the stored weights; transformers {transformers.__version__}, seed {seed}"
     (folder / "golden.json").write_text(json.dumps({"how": about, "prompts": prompts}) + "\n")
-    print(name, "seed", seed, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KiB")
+    print(name, "seed", seed, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KiB", flush=True)
 
 
+# DeepSeek-V2's softmax scale has YaRN's factor in it since this release's attention.
+assert "yarn_apply_mscale" in inspect.getsource(transformers.models.deepseek_v2.modeling_deepseek_v2)
+torch.set_num_threads(1)
 for wanted in sys.argv[1:] or MODELS:
     make(wanted)
