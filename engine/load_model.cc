@@ -60,8 +60,9 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
                                               ": the model has ", config_.max_context(),
                                               " positions"));
   }
-  scheduler.context_tokens =
-      options.max_context > 0 ? options.max_context : config_.max_position_embeddings;
+  scheduler.context_tokens = options.max_context > 0
+                                 ? options.max_context
+                                 : std::min(config_.max_position_embeddings, config_.max_context());
   scheduler.pipeline_depth = backend_->pipeline_depth();
   scheduler.share_generated_blocks = backend_->prefill_equals_decode();
   scheduler.stall_limit = options.stall_limit;

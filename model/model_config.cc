@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/status_macros.h"
+#include "model/rope_config.h"
 
 namespace quire {
 namespace {
@@ -162,66 +163,6 @@ absl::Status ReadSizes(const JsonNode& root, const Family& family, ModelConfig& 
   return absl::OkStatus();
 }
 
-// transformers 4: rope_theta and rope_scaling; 5: rope_parameters holds both.
-absl::Status ReadRope(const JsonNode& root, ModelConfig& config) {
-  const std::optional<JsonNode> parameters = root.Find("rope_parameters");
-  const std::optional<JsonNode> scaling = parameters ? parameters : root.Find("rope_scaling");
-  RopeConfig& rope = config.rope;
-  QUIRE_ASSIGN_OR_RETURN(rope.theta, root.NumberOr("rope_theta", 10000.0));
-  if (parameters) {
-    QUIRE_ASSIGN_OR_RETURN(rope.theta, parameters->NumberOr("rope_theta", rope.theta));
-  }
-  double rotated_part = 1.0;
-  QUIRE_ASSIGN_OR_RETURN(rotated_part, root.NumberOr("partial_rotary_factor", 1.0));
-  if (parameters) {
-    QUIRE_ASSIGN_OR_RETURN(rotated_part,
-                           parameters->NumberOr("partial_rotary_factor", rotated_part));
-  }
-  if (rope.theta <= 0) {
-    return root.Error(absl::StrCat("rope_theta is ", rope.theta, ", expected > 0"));
-  }
-  if (rotated_part <= 0 || rotated_part > 1) {
-    return root.Error(
-        absl::StrCat("partial_rotary_factor is ", rotated_part, ", expected above 0, to 1"));
-  }
-  rope.rotary_dim = static_cast<int>(config.head_dim * rotated_part);
-  if (rope.rotary_dim % 2 != 0 || rope.rotary_dim <= 0 || rope.rotary_dim > config.head_dim) {
-    return root.Error(absl::StrCat("partial_rotary_factor ", rotated_part, " of head_dim ",
-                                   config.head_dim, " rotates ", rope.rotary_dim,
-                                   " dims, expected an even number of them"));
-  }
-  if (!scaling) return absl::OkStatus();
-
-  QUIRE_ASSIGN_OR_RETURN(const std::string old_key, scaling->StringOr("type", "default"));
-  QUIRE_ASSIGN_OR_RETURN(const std::string type, scaling->StringOr("rope_type", old_key));
-  if (type == "default") return absl::OkStatus();
-  if (type != "linear" && type != "llama3") {
-    return scaling->Error(absl::StrCat("rope_type ", Quoted(type),
-                                       " is not one of those that run: default, linear, llama3"));
-  }
-  const auto read = [&](const char* key, double& field) -> absl::Status {
-    QUIRE_ASSIGN_OR_RETURN(const JsonNode member, scaling->Member(key));
-    QUIRE_ASSIGN_OR_RETURN(field, member.Number());
-    if (field <= 0 || field > 1e6) return member.Unexpected("a number above 0, to 1e6");
-    return absl::OkStatus();
-  };
-  QUIRE_RETURN_IF_ERROR(read("factor", rope.factor));
-  rope.scaling = RopeScaling::kLinear;
-  if (type == "linear") return absl::OkStatus();
-  rope.scaling = RopeScaling::kLlama3;
-  QUIRE_RETURN_IF_ERROR(read("low_freq_factor", rope.low_freq_factor));
-  QUIRE_RETURN_IF_ERROR(read("high_freq_factor", rope.high_freq_factor));
-  if (rope.high_freq_factor <= rope.low_freq_factor) {
-    return scaling->Error(absl::StrCat("high_freq_factor (", rope.high_freq_factor,
-                                       ") must be above low_freq_factor (", rope.low_freq_factor,
-                                       ")"));
-  }
-  QUIRE_ASSIGN_OR_RETURN(const JsonNode original,
-                         scaling->Member("original_max_position_embeddings"));
-  QUIRE_ASSIGN_OR_RETURN(rope.original_max_positions, original.Integer(1, kMaxInt));
-  return absl::OkStatus();
-}
-
 // An id, a list of ids, or absent.
 absl::StatusOr<std::vector<TokenId>> ReadTokenIds(const JsonNode& root, const char* key,
                                                   int64_t vocab_size) {
@@ -257,7 +198,9 @@ absl::Status ReadCommon(const JsonNode& root, const Family& family, ModelConfig&
   }
   config.norm_eps = static_cast<float>(eps);
   QUIRE_ASSIGN_OR_RETURN(config.tie_word_embeddings, root.BoolOr("tie_word_embeddings", false));
-  QUIRE_RETURN_IF_ERROR(ReadRope(root, config));
+  QUIRE_ASSIGN_OR_RETURN(config.rope,
+                         ReadRope(root, {.head_dim = config.head_dim,
+                                         .max_positions = config.max_position_embeddings}));
   // transformers 5 writes dtype, 4 torch_dtype.
   for (const char* key : {"torch_dtype", "dtype"}) {
     const std::optional<JsonNode> member = root.Find(key);

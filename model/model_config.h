@@ -6,7 +6,6 @@
 #ifndef QUIRE_MODEL_MODEL_CONFIG_H_
 #define QUIRE_MODEL_MODEL_CONFIG_H_
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -50,12 +49,9 @@ struct ModelConfig {
   std::optional<DType> checkpoint_dtype;
   std::vector<TokenId> eos_token_ids;  // of generation_config.json, else of config.json
 
-  // The longest context that --max-context may ask for: config.json's, which linear scaling
-  // stretches (whether the file's number counts the stretch already is not said anywhere).
-  int64_t max_context() const {
-    const double stretch = rope.scaling == RopeScaling::kLinear ? std::max(1.0, rope.factor) : 1.0;
-    return static_cast<int64_t>(static_cast<double>(max_position_embeddings) * stretch);
-  }
+  // The longest context that --max-context may ask for: config.json's, stretched by what the rotary
+  // scaling is made for.
+  int64_t max_context() const { return StretchedPositions(rope, max_position_embeddings); }
 
   GqaShape attention_shape(int layer) const {
     return {.num_heads = num_heads,

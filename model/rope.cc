@@ -1,5 +1,6 @@
 #include "model/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -18,15 +19,84 @@ double ScaleLlama3(const RopeConfig& config, double inverse_frequency) {
   return (1 - keep) * inverse_frequency / config.factor + keep * inverse_frequency;
 }
 
+// The dim whose pair makes `turns` turns over the original context.
+double YarnDim(const RopeConfig& config, double turns) {
+  const double context =
+      static_cast<double>(config.original_max_positions) / (turns * 2 * std::numbers::pi);
+  return config.rotary_dim * std::log(context) / (2 * std::log(config.theta));
+}
+
+// Pairs below the first bound keep their frequency, those above the second are divided.
+double ScaleYarn(const RopeConfig& config, size_t pair, double inverse_frequency) {
+  double low = YarnDim(config, config.beta_fast);
+  double high = YarnDim(config, config.beta_slow);
+  if (config.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, config.rotary_dim - 1.0);
+  if (low == high) high += 0.001;
+  const double divided = std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
+  return inverse_frequency * (1 - divided) + inverse_frequency / config.factor * divided;
+}
+
+// What theta is multiplied by for a sequence of `length` tokens.
+double ThetaGrowth(const RopeConfig& config, int64_t length) {
+  double stretch = 1.0;
+  if (config.scaling == RopeScaling::kNtk) stretch = config.factor;
+  if (config.scaling == RopeScaling::kDynamicNtk && length > config.original_max_positions) {
+    stretch = config.factor * static_cast<double>(length) /
+                  static_cast<double>(config.original_max_positions) -
+              (config.factor - 1);
+  }
+  return std::pow(stretch, config.rotary_dim / (config.rotary_dim - 2.0));
+}
+
 }  // namespace
 
-std::vector<double> InverseFrequencies(const RopeConfig& config) {
+double YarnMscale(double factor, double weight) {
+  return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1.0;
+}
+
+double SoftmaxScaleFactor(const RopeConfig& config) {
+  if (config.scaling != RopeScaling::kYarn || config.mscale_all_dim == 0) return 1.0;
+  const double mscale = YarnMscale(config.factor, config.mscale_all_dim);
+  return mscale * mscale;
+}
+
+bool DependsOnLength(const RopeConfig& config) {
+  return config.scaling == RopeScaling::kDynamicNtk || config.scaling == RopeScaling::kLongRope;
+}
+
+int64_t StretchedPositions(const RopeConfig& config, int64_t max_positions) {
+  switch (config.scaling) {
+    case RopeScaling::kLinear:
+    case RopeScaling::kNtk:
+      // Whether the file's number counts the stretch already is not said anywhere.
+      return static_cast<int64_t>(static_cast<double>(max_positions) *
+                                  std::max(1.0, config.factor));
+    case RopeScaling::kYarn: {
+      const double made_for = static_cast<double>(config.original_max_positions) * config.factor;
+      return std::max(max_positions, static_cast<int64_t>(made_for));
+    }
+    case RopeScaling::kLongRope:
+      return std::min(max_positions, config.original_max_positions);
+    default:
+      return max_positions;
+  }
+}
+
+std::vector<double> InverseFrequencies(const RopeConfig& config, int64_t length) {
+  const double theta = config.theta * ThetaGrowth(config, length);
   std::vector<double> frequencies(config.rotary_dim / 2);
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / config.rotary_dim;
-    const double plain = std::pow(config.theta, -exponent);
+    const double plain = std::pow(theta, -exponent);
     switch (config.scaling) {
       case RopeScaling::kNone:
+      case RopeScaling::kNtk:
+      case RopeScaling::kDynamicNtk:
         frequencies[i] = plain;
         break;
       case RopeScaling::kLinear:
@@ -35,9 +105,28 @@ std::vector<double> InverseFrequencies(const RopeConfig& config) {
       case RopeScaling::kLlama3:
         frequencies[i] = ScaleLlama3(config, plain);
         break;
+      case RopeScaling::kYarn:
+        frequencies[i] = ScaleYarn(config, i, plain);
+        break;
+      case RopeScaling::kLongRope:
+        frequencies[i] = plain / (length > config.original_max_positions ? config.long_factor
+                                                                         : config.short_factor)[i];
+        break;
+      case RopeScaling::kProportional:
+        frequencies[i] = static_cast<int>(i) < config.rotated_pairs ? plain / config.factor : 0.0;
+        break;
     }
   }
   return frequencies;
+}
+
+void FillRopeRow(const std::vector<double>& frequencies, double attention_factor, int64_t position,
+                 float* cos, float* sin) {
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double angle = static_cast<double>(position) * frequencies[i];
+    cos[i] = static_cast<float>(attention_factor * std::cos(angle));
+    sin[i] = static_cast<float>(attention_factor * std::sin(angle));
+  }
 }
 
 absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const RopeConfig& config,
@@ -48,11 +137,8 @@ absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const RopeConfig&
   const size_t elements = static_cast<size_t>(max_positions) * half;
   std::vector<float> tables(2 * elements);  // cos, then sin
   for (int64_t position = 0; position < max_positions; ++position) {
-    for (size_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(position) * frequencies[i];
-      tables[position * half + i] = static_cast<float>(std::cos(angle));
-      tables[elements + position * half + i] = static_cast<float>(std::sin(angle));
-    }
+    FillRopeRow(frequencies, config.attention_factor, position, &tables[position * half],
+                &tables[elements + position * half]);
   }
   std::unique_ptr<RopeTables> made(new RopeTables);
   QUIRE_ASSIGN_OR_RETURN(made->buffer_,

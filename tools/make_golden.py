@@ -37,6 +37,22 @@ def without(arguments, *keys):
     return {key: value for key, value in arguments.items() if key not in keys}
 
 
+# One layer kind, all kinds of rotary scaling, as (keys as of transformers 4, what they say); the prompts and what follows
+# them reach past the original context.
+ROPE = dict(SMALL, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+            tie_word_embeddings=True)
+DIVISORS = dict(short_factor=[1 + 0.1 * i for i in range(8)], long_factor=[1 + i * i / 2 for i in range(8)])
+ROPES = {
+    "llama_yarn": (True, dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)),
+    "llama_yarn_mscale": (False, dict(rope_type="yarn", rope_theta=1000000.0, factor=8.0, beta_fast=16.0, beta_slow=2.0,
+                                      mscale=1.0, mscale_all_dim=0.8, truncate=False,
+                                      original_max_position_embeddings=32)),
+    "llama_longrope": (False, dict(rope_type="longrope", rope_theta=10000.0, factor=4.0,
+                                   original_max_position_embeddings=40, **DIVISORS)),
+    "llama_dynamic": (True, dict(rope_type="dynamic", rope_theta=10000.0, factor=2.0)),  # of DYNAMIC_CONTEXT
+}
+DYNAMIC_CONTEXT = 64
+
 # name -> (class of config, its arguments, stored dtype, shards, keys to write as transformers 4 did)
 MODELS = {
     "llama2": ("LlamaConfig", dict(SMALL, num_key_value_heads=4, rms_norm_eps=1e-5), "float16", 1, True),
@@ -112,6 +128,10 @@ MODELS = {
 # What wraps a text model: the architecture of the whole, and the prefix of the text part's names.
 NESTED = {"gemma3_nested": ("Gemma3ForConditionalGeneration", "gemma3", "language_model."),
           "mistral3_nested": ("Mistral3ForConditionalGeneration", "mistral3", "language_model.")}
+
+MODELS.update({name: ("LlamaConfig", dict(ROPE, rope_parameters=rope), "bfloat16", 1, old)
+               for name, (old, rope) in ROPES.items()})
+MODELS["llama_dynamic"][1]["max_position_embeddings"] = DYNAMIC_CONTEXT
 
 
 def old_keys(config):
@@ -199,25 +219,52 @@ def top(logprobs, count):
     return {"ids": ids.tolist(), "logprobs": [round(v, 6) for v in values.tolist()]}
 
 
+def rope_kind(model):
+    rope = getattr(model.config, "rope_parameters", None) or {}
+    return rope.get("rope_type", "default")
+
+
+def continue_greedily(model, ids, count):
+    """The likeliest `count` tokens after `ids`, and the log-softmax that each is drawn from. Frequencies
+    that depend on the length follow our rule: dynamic NTK's are those of the prompt, longrope's those of
+    the whole text at each step."""
+    text, cache = list(ids), None
+    if rope_kind(model) == "longrope":
+        rows = []
+        for _ in range(count):
+            rows.append(torch.log_softmax(model(torch.tensor([text]), use_cache=False).logits[0, -1].double(), -1))
+            text.append(int(rows[-1].argmax()))
+        return text[len(ids):], rows
+    for _ in range(count):
+        fresh = text if cache is None else text[-1:]
+        out = model(torch.tensor([fresh]), past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        text.append(int(out.logits[0, -1].argmax()))
+    # All at once, without the cache.
+    scores = torch.log_softmax(model(torch.tensor([text[:-1]]), use_cache=False).logits[0].double(), -1)
+    rows = list(scores[len(ids) - 1:])
+    assert [int(row.argmax()) for row in rows] == text[len(ids):], "the cache changes what is likeliest"
+    return text[len(ids):], rows
+
+
 @torch.no_grad()
 def golden(model, seed):
     generator = torch.Generator().manual_seed(seed)
     prompts = []
     for length in (1, 17, 90):
         ids = torch.randint(3, model.config.vocab_size, (length,), generator=generator).tolist()
-        scores = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
-        entry = {"ids": ids, "last_top20": top(scores[-1], 20),
-                 "prompt_logprobs": [round(scores[i, ids[i + 1]].item(), 6) for i in range(length - 1)],
-                 "greedy_ids": [], "greedy_gaps": [], "greedy_top5": []}
-        text = list(ids)
-        for _ in range(32):
-            step = torch.log_softmax(model(torch.tensor([text])).logits[0, -1].double(), -1)
-            best = top(step, 5)
-            entry["greedy_ids"].append(best["ids"][0])
-            entry["greedy_gaps"].append(round(best["logprobs"][0] - best["logprobs"][1], 6))
-            entry["greedy_top5"].append(best)
-            text.append(best["ids"][0])
-        prompts.append(entry)
+        scores = torch.log_softmax(model(torch.tensor([ids]), use_cache=False).logits[0].double(), -1)
+        if dynamic := rope_kind(model) == "dynamic":
+            model.model.rotary_emb.rope_type = "default"  # the prompt's frequencies stay
+        greedy, rows = continue_greedily(model, ids, 32)
+        if dynamic:
+            model.model.rotary_emb.rope_type = "dynamic"
+        best = [top(row, 5) for row in rows]
+        prompts.append({"ids": ids, "last_top20": top(scores[-1], 20),
+                        "prompt_logprobs": [round(scores[i, ids[i + 1]].item(), 6) for i in range(length - 1)],
+                        "greedy_ids": greedy,
+                        "greedy_gaps": [round(step["logprobs"][0] - step["logprobs"][1], 6) for step in best],
+                        "greedy_top5": best})
     return prompts
 
 
@@ -240,7 +287,7 @@ def randomise(name, model, dtype):
 def make(name):
     config_class, arguments, dtype, shards, old = MODELS[name]
     config = getattr(transformers, config_class)(**arguments)
-    for seed in range(1, 100):
+    for seed in range(1, 200):
         torch.manual_seed(seed)
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
         randomise(name, model, dtype)

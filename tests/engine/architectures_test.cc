@@ -77,7 +77,8 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
 
 std::vector<GoldenCase> Cases() {
   std::vector<GoldenCase> cases;
-  for (const char* model : {"llama2", "llama3", "llama_linear", "mistral", "qwen2", "qwen3"}) {
+  for (const char* model : {"llama2", "llama3", "llama_linear", "llama_yarn", "llama_yarn_mscale",
+                            "mistral", "qwen2", "qwen3"}) {
     cases.push_back({.model = model, .max_batch_tokens = 256});
     cases.push_back({.model = model, .max_batch_tokens = 13});
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -46,6 +47,61 @@ TEST(Rope, Llama3KeepsHighFrequenciesDividesLowOnesAndBlendsBetween) {
       EXPECT_LT(scaled[i], scaled[i - 1]);
     }
   }
+}
+
+TEST(Rope, NtkDividesTheLowestFrequencyByTheFactorAndKeepsTheHighest) {
+  RopeConfig config{.theta = 10000.0, .rotary_dim = 32};
+  const std::vector<double> plain = InverseFrequencies(config);
+  config.scaling = RopeScaling::kNtk;
+  config.factor = 8;
+  const std::vector<double> scaled = InverseFrequencies(config);
+  EXPECT_EQ(scaled.front(), 1.0);
+  EXPECT_NEAR(scaled.back() / (plain.back() / 8), 1.0, 1e-12);
+}
+
+TEST(Rope, DynamicNtkIsPlainWithinTheOriginalContextAndGrowsSteadilyPastIt) {
+  RopeConfig config{.theta = 10000.0, .rotary_dim = 32};
+  const std::vector<double> plain = InverseFrequencies(config);
+  config.scaling = RopeScaling::kDynamicNtk;
+  config.factor = 2;
+  config.original_max_positions = 100;
+  EXPECT_EQ(InverseFrequencies(config), plain);
+  EXPECT_EQ(InverseFrequencies(config, 100), plain);
+  // At twice the context the stretch is 2 * 2 - 1.
+  EXPECT_NEAR(InverseFrequencies(config, 200).back() / (plain.back() / 3), 1.0, 1e-12);
+  EXPECT_LT(InverseFrequencies(config, 201).back(), InverseFrequencies(config, 200).back());
+}
+
+TEST(Rope, LongRopeDividesByTheShortListUpToTheOriginalContextAndByTheLongOnePastIt) {
+  RopeConfig config{.theta = 10000.0, .rotary_dim = 4};
+  const std::vector<double> plain = InverseFrequencies(config);
+  config.scaling = RopeScaling::kLongRope;
+  config.original_max_positions = 100;
+  config.short_factor = {1, 2};
+  config.long_factor = {4, 8};
+  EXPECT_EQ(InverseFrequencies(config), (std::vector<double>{plain[0], plain[1] / 2}));
+  EXPECT_EQ(InverseFrequencies(config, 100), InverseFrequencies(config));
+  EXPECT_EQ(InverseFrequencies(config, 101), (std::vector<double>{plain[0] / 4, plain[1] / 8}));
+}
+
+TEST(Rope, OnlyScalingsThatSayMoreThanTheFileStretchTheContext) {
+  const auto stretched = [](RopeScaling scaling, double factor) {
+    return StretchedPositions({.scaling = scaling, .factor = factor, .original_max_positions = 100},
+                              400);
+  };
+  EXPECT_EQ(stretched(RopeScaling::kNone, 4), 400);
+  EXPECT_EQ(stretched(RopeScaling::kLinear, 4), 1600);
+  EXPECT_EQ(stretched(RopeScaling::kLinear, 0.5), 400);
+  EXPECT_EQ(stretched(RopeScaling::kNtk, 4), 1600);
+  EXPECT_EQ(stretched(RopeScaling::kYarn, 2), 400);
+  EXPECT_EQ(stretched(RopeScaling::kYarn, 8), 800);
+  EXPECT_EQ(stretched(RopeScaling::kLlama3, 8), 400);
+}
+
+TEST(Rope, YarnScalesCosAndSinByTheLogarithmOfTheFactor) {
+  EXPECT_NEAR(YarnMscale(4), 1.138629436111989, 1e-12);
+  EXPECT_NEAR(YarnMscale(40, 0.707) / YarnMscale(40, 1.0), 0.9210423553163399, 1e-12);
+  EXPECT_EQ(YarnMscale(1), 1.0);
 }
 
 }  // namespace
