@@ -64,17 +64,17 @@ void Decoder::Forward(const ModelBatch& batch) {
   const DeviceMatrix normed = act_.normed.Rows(0, rows);
   const DeviceMatrix delta = act_.delta.Rows(0, rows);
   CopyPages(batch);
-  ops_.Embed(*weights_.embedding, batch.token_ids, residual);
-  ops_.RmsNorm(residual, weights_.layers[0].input_norm, config_.norm_eps, normed);
+  ops_.Embed(*weights_.embedding, batch.token_ids, {}, residual);
+  ops_.Normalise(residual, weights_.layers[0].input_norm, normed);
+  const auto add_delta = [&](const Norm& norm) {
+    ops_.AddNormalise({.residual = residual, .delta = delta, .norm = norm, .out = normed});
+  };
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     AttentionBlock(layer, batch);
-    ops_.AddRmsNorm(residual, delta, weights_.layers[layer].post_attention_norm, config_.norm_eps,
-                    normed);
+    add_delta(weights_.layers[layer].post_attention_norm);
     MlpBlock(layer, rows);
     const bool last = layer + 1 == config_.num_layers;
-    ops_.AddRmsNorm(residual, delta,
-                    last ? weights_.final_norm : weights_.layers[layer + 1].input_norm,
-                    config_.norm_eps, normed);
+    add_delta(last ? weights_.final_norm : weights_.layers[layer + 1].input_norm);
   }
 }
 
@@ -119,7 +119,7 @@ void Decoder::MlpBlock(int layer, int64_t rows) {
   const DeviceMatrix gate_up = act_.gate_up.Rows(0, rows);
   const DeviceMatrix gated = act_.gated.Rows(0, rows);
   ops_.Apply(*weights.gate_up, act_.normed.Rows(0, rows), gate_up);
-  ops_.SiluMul(gate_up, gated);
+  ops_.GatedActivation({.kind = Activation::kSilu}, gate_up, gated);
   ops_.Apply(*weights.down, gated, act_.delta.Rows(0, rows));
 }
 

@@ -42,7 +42,7 @@ class Loader {
   absl::Status LoadEnds(ModelWeights& weights) {
     const int64_t hidden = config_.hidden_size;
     const int64_t vocab = config_.vocab_size;
-    QUIRE_ASSIGN_OR_RETURN(weights.final_norm, Vector("model.norm", hidden));
+    QUIRE_ASSIGN_OR_RETURN(weights.final_norm, RmsNorm("model.norm", hidden));
     const std::string table = "model.embed_tokens";
     const std::string head = config_.tie_word_embeddings ? table : "lm_head";
     QUIRE_ASSIGN_OR_RETURN(weights.lm_head, Merge(head, hidden, {{head, vocab, false}}));
@@ -63,7 +63,7 @@ class Loader {
     const int64_t kv_width = int64_t{config_.num_kv_heads} * config_.head_dim;
     const bool bias = config_.qkv_bias;
     LayerWeights layer;
-    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, Vector(at + "input_layernorm", hidden));
+    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, RmsNorm(at + "input_layernorm", hidden));
     QUIRE_ASSIGN_OR_RETURN(layer.qkv, Merge(at + "self_attn.qkv", hidden,
                                             {{at + "self_attn.q_proj", q_width, bias},
                                              {at + "self_attn.k_proj", kv_width, bias},
@@ -76,7 +76,7 @@ class Loader {
     QUIRE_ASSIGN_OR_RETURN(
         layer.output, Merge(output, q_width, {{output, hidden, config_.attention_output_bias}}));
     QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm,
-                           Vector(at + "post_attention_layernorm", hidden));
+                           RmsNorm(at + "post_attention_layernorm", hidden));
     QUIRE_ASSIGN_OR_RETURN(layer.gate_up, Merge(at + "mlp.gate_up", hidden,
                                                 {{at + "mlp.gate_proj", ffn, config_.mlp_bias},
                                                  {at + "mlp.up_proj", ffn, config_.mlp_bias}}));
@@ -89,6 +89,12 @@ class Loader {
     QUIRE_ASSIGN_OR_RETURN(const std::vector<float> values, source_.Vector(prefix, size));
     source_.Done(prefix);
     return ops_.MakeVector(values);
+  }
+
+  absl::StatusOr<Norm> RmsNorm(const std::string& prefix, int64_t size) {
+    Norm norm{.kind = NormKind::kRms, .eps = config_.norm_eps};
+    QUIRE_ASSIGN_OR_RETURN(norm.weight, Vector(prefix, size));
+    return norm;
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> Merge(const std::string& name, int64_t in_features,

@@ -17,19 +17,19 @@
 namespace quire {
 
 struct LayerWeights {
-  DeviceVector input_norm;           // [E]
-  std::unique_ptr<Linear> qkv;       // E -> (H + 2 Hkv) D: queries, keys, values
-  DeviceVector q_norm;               // [D], empty where the model has none
-  DeviceVector k_norm;               // [D]
-  std::unique_ptr<Linear> output;    // H D -> E
-  DeviceVector post_attention_norm;  // [E]
-  std::unique_ptr<Linear> gate_up;   // E -> 2 F: gate, up
-  std::unique_ptr<Linear> down;      // F -> E
+  Norm input_norm;                  // of E
+  std::unique_ptr<Linear> qkv;      // E -> (H + 2 Hkv) D: queries, keys, values
+  DeviceVector q_norm;              // [D], empty where the model has none
+  DeviceVector k_norm;              // [D]
+  std::unique_ptr<Linear> output;   // H D -> E
+  Norm post_attention_norm;         // of E
+  std::unique_ptr<Linear> gate_up;  // E -> 2 F: gate, up
+  std::unique_ptr<Linear> down;     // F -> E
 };
 
 struct ModelWeights {
   std::vector<LayerWeights> layers;      // [L]
-  DeviceVector final_norm;               // [E]
+  Norm final_norm;                       // of E
   std::unique_ptr<Linear> lm_head;       // E -> V
   std::unique_ptr<Embedding> embedding;  // [V, E]; reads lm_head where tied
 };

@@ -24,32 +24,32 @@ void CheckSameShape(const DeviceMatrix& a, const DeviceMatrix& b) {
   CheckRows(b);
 }
 
-void CheckWeight(const DeviceVector& weight, int64_t width) {
-  QUIRE_CHECK_EQ(static_cast<int64_t>(weight.buffer.bytes()),
-                 width * static_cast<int64_t>(sizeof(float)));
+void CheckNorm(const Norm& norm, int64_t width) {
+  if (norm.weight.size() != 0) QUIRE_CHECK_EQ(norm.weight.size(), width);
+  if (norm.bias.size() != 0) QUIRE_CHECK_EQ(norm.bias.size(), width);
 }
 
 }  // namespace
 
-void CheckEmbed(int64_t width, DeviceArray<const int32_t> token_ids, const DeviceMatrix& out) {
+void CheckEmbed(int64_t width, DeviceArray<const int32_t> ids, const DeviceMatrix& out) {
   CheckIsFloat(out);
   CheckRows(out);
   QUIRE_CHECK_EQ(out.cols, width);
-  QUIRE_CHECK_EQ(out.rows, token_ids.size);
+  QUIRE_CHECK_EQ(out.rows, ids.size);
 }
 
-void CheckRmsNorm(const DeviceMatrix& x, const DeviceVector& weight, const DeviceMatrix& out) {
-  CheckIsFloat(x);
+void CheckNormalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out) {
+  CheckIsAct(x);
   CheckIsAct(out);
   CheckSameShape(x, out);
-  CheckWeight(weight, x.cols);
+  CheckNorm(norm, x.cols);
 }
 
-void CheckAddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
-                     const DeviceVector& weight, const DeviceMatrix& out) {
-  CheckRmsNorm(residual, weight, out);
-  CheckIsAct(delta);
-  CheckSameShape(residual, delta);
+void CheckAddNormalise(const AddNormaliseArgs& args) {
+  CheckNormalise(args.residual, args.norm, args.out);
+  CheckIsFloat(args.residual);
+  CheckIsAct(args.delta);
+  CheckSameShape(args.residual, args.delta);
 }
 
 void CheckApply(const Linear& linear, DType act_dtype, const DeviceMatrix& x,
@@ -63,13 +63,42 @@ void CheckApply(const Linear& linear, DType act_dtype, const DeviceMatrix& x,
   CheckRows(y);
 }
 
-void CheckSiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) {
+void CheckGatedActivation(const DeviceMatrix& gate_up, const DeviceMatrix& out) {
   CheckIsAct(gate_up);
   QUIRE_CHECK(gate_up.dtype == out.dtype);
   QUIRE_CHECK_EQ(gate_up.cols, 2 * out.cols);
   QUIRE_CHECK_EQ(gate_up.rows, out.rows);
   CheckRows(gate_up);
   CheckRows(out);
+}
+
+void CheckActivate(const ActivationParams& activation, const DeviceMatrix& x,
+                   const DeviceMatrix& out) {
+  QUIRE_CHECK(activation.kind != Activation::kClampedSwiglu) << "it needs a gate";
+  CheckIsAct(x);
+  QUIRE_CHECK(x.dtype == out.dtype);
+  CheckSameShape(x, out);
+}
+
+void CheckAddTo(const DeviceMatrix& x, const DeviceMatrix& out) {
+  CheckIsAct(x);
+  CheckIsFloat(out);
+  CheckSameShape(x, out);
+}
+
+void CheckAddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate,
+                          const DeviceMatrix& out) {
+  CheckAddTo(x, out);
+  CheckIsAct(gate);
+  CheckRows(gate);
+  QUIRE_CHECK_EQ(gate.rows, x.rows);
+  QUIRE_CHECK_EQ(gate.cols, 1);
+}
+
+void CheckSoftcapLogits(const DeviceMatrix& logits, float cap) {
+  CheckIsFloat(logits);
+  CheckRows(logits);
+  QUIRE_CHECK_GE(cap, 0.0F);
 }
 
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,

@@ -6,13 +6,17 @@
 
 namespace quire {
 
-void CheckEmbed(int64_t width, DeviceArray<const int32_t> token_ids, const DeviceMatrix& out);
-void CheckRmsNorm(const DeviceMatrix& x, const DeviceVector& weight, const DeviceMatrix& out);
-void CheckAddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
-                     const DeviceVector& weight, const DeviceMatrix& out);
+void CheckEmbed(int64_t width, DeviceArray<const int32_t> ids, const DeviceMatrix& out);
+void CheckNormalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out);
+void CheckAddNormalise(const AddNormaliseArgs& args);
 void CheckApply(const Linear& linear, DType act_dtype, const DeviceMatrix& x,
                 const DeviceMatrix& y);
-void CheckSiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out);
+void CheckGatedActivation(const DeviceMatrix& gate_up, const DeviceMatrix& out);
+void CheckActivate(const ActivationParams& activation, const DeviceMatrix& x,
+                   const DeviceMatrix& out);
+void CheckAddTo(const DeviceMatrix& x, const DeviceMatrix& out);
+void CheckAddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate, const DeviceMatrix& out);
+void CheckSoftcapLogits(const DeviceMatrix& logits, float cap);
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                      const DeviceMatrix& out);
 

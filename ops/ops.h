@@ -23,6 +23,7 @@
 #include "absl/types/span.h"
 #include "core/device_memory.h"
 #include "core/dtype.h"
+#include "ops/op_kinds.h"
 
 namespace quire {
 
@@ -72,6 +73,37 @@ class Embedding {
 struct DeviceVector {
   DeviceBuffer buffer;
   const float* data() const { return static_cast<const float*>(buffer.data()); }
+  int64_t size() const { return static_cast<int64_t>(buffer.bytes() / sizeof(float)); }
+};
+
+// norm(x) = (x normalised as `kind` says) * weight + bias.
+struct Norm {
+  NormKind kind = NormKind::kNone;
+  DeviceVector weight;  // [E], or empty: ones
+  DeviceVector bias;    // [E], or empty: zeros
+  float eps = 0.0F;
+};
+
+// residual += delta_scale * delta, then out = norm(residual).
+struct AddNormaliseArgs {
+  DeviceMatrix residual;  // fp32 [T, E]
+  DeviceMatrix delta;     // fp32 or act [T, E]
+  float delta_scale = 1.0F;
+  const Norm& norm;
+  DeviceMatrix out;            // fp32 or act [T, E]
+  bool into_residual = false;  // residual = norm(residual) too (norms behind the sum, as in BERT)
+};
+
+struct EmbedOptions {
+  float scale = 1.0F;
+  bool accumulate = false;  // out += instead of out =
+};
+
+// One of several products that do not read each other's results.
+struct Product {
+  const Linear* linear;
+  DeviceMatrix x;  // act [M, K]
+  DeviceMatrix y;  // act or fp32 [M, N]
 };
 
 class Ops {
@@ -89,24 +121,35 @@ class Ops {
   virtual std::unique_ptr<Embedding> TieEmbedding(const Linear& linear) = 0;
   virtual absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) = 0;
 
-  // out[t] = table[token_ids[t]]. out fp32 [T, E].
-  virtual void Embed(const Embedding& table, DeviceArray<const int32_t> token_ids,
+  // out[t] = scale * table[ids[t]], or out[t] += it. out fp32 [T, E].
+  virtual void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
                      const DeviceMatrix& out) = 0;
 
-  // out = x / sqrt(mean(x^2) + eps) * weight. x fp32 [T, E], out act or fp32 [T, E].
-  // (Zhang & Sennrich, "Root Mean Square Layer Normalization", 2019.)
-  virtual void RmsNorm(const DeviceMatrix& x, const DeviceVector& weight, float eps,
-                       const DeviceMatrix& out) = 0;
-  // residual += delta, then out = RmsNorm(residual). residual fp32, delta fp32 or act, all [T, E].
-  virtual void AddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
-                          const DeviceVector& weight, float eps, const DeviceMatrix& out) = 0;
+  // out = norm(x). x and out fp32 or act [T, E]; they may be the same matrix.
+  virtual void Normalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out) = 0;
+  virtual void AddNormalise(const AddNormaliseArgs& args) = 0;
 
   // y = x W^T + b. x act [M, K], y act or fp32 [M, N].
   virtual void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) = 0;
+  // All of them, in parallel across products too; the same bits as by Apply. No y may overlap an x
+  // or another y.
+  virtual void ApplyGroup(absl::Span<const Product> products) = 0;
 
-  // out = silu(gate) * up, where gate_up act [T, 2F] holds gate in its first F columns and up in
-  // its last F. out act [T, F].
-  virtual void SiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) = 0;
+  // out = activation(gate) * up, where gate_up act [T, 2F] holds gate in its first F columns and up
+  // in its last F. out act [T, F].
+  virtual void GatedActivation(const ActivationParams& activation, const DeviceMatrix& gate_up,
+                               const DeviceMatrix& out) = 0;
+  // out = activation(x). x and out act [T, F]; they may be the same matrix.
+  virtual void Activate(const ActivationParams& activation, const DeviceMatrix& x,
+                        const DeviceMatrix& out) = 0;
+
+  // out += scale * x. out fp32 [T, E], x fp32 or act [T, E].
+  virtual void AddTo(const DeviceMatrix& x, float scale, const DeviceMatrix& out) = 0;
+  // out += sigmoid(gate) * x. out fp32 [T, E], x fp32 or act [T, E], gate fp32 or act [T, 1].
+  virtual void AddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate,
+                               const DeviceMatrix& out) = 0;
+  // logits = cap * tanh(scale * logits / cap), or scale * logits where cap is 0. fp32 [R, V].
+  virtual void SoftcapLogits(const DeviceMatrix& logits, float scale, float cap) = 0;
 
   // out[r] = x[rows[r]]. x and out act [., E].
   virtual void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,

@@ -84,15 +84,17 @@ void BM_Linear(benchmark::State& state, OpsSetup& setup, DType dtype, int64_t n,
 
 void BM_AddRmsNorm(benchmark::State& state, OpsSetup& setup, int64_t t) {
   constexpr int64_t kWidth = 1024;
-  const DeviceVector weight = setup.ops->MakeVector(std::vector<float>(kWidth, 1.0F)).value();
+  const Norm norm{
+      NormKind::kRms, setup.ops->MakeVector(std::vector<float>(kWidth, 1.0F)).value(), {}, 1e-6F};
   std::vector<float> residual(t * kWidth, 1.0F);
   std::vector<bf16> delta(t * kWidth, ToBf16(0.001F));
   std::vector<bf16> out(t * kWidth);
   const Work work{static_cast<double>(t * kWidth) * (4 + 4 + 2 + 2), 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work, [&](int64_t /*i*/) {
-    setup.ops->AddRmsNorm({residual.data(), DType::kFloat32, t, kWidth, kWidth},
-                          {delta.data(), DType::kBFloat16, t, kWidth, kWidth}, weight, 1e-6F,
-                          {out.data(), DType::kBFloat16, t, kWidth, kWidth});
+    setup.ops->AddNormalise({.residual = {residual.data(), DType::kFloat32, t, kWidth, kWidth},
+                             .delta = {delta.data(), DType::kBFloat16, t, kWidth, kWidth},
+                             .norm = norm,
+                             .out = {out.data(), DType::kBFloat16, t, kWidth, kWidth}});
   });
 }
 
@@ -102,8 +104,8 @@ void BM_SiluMul(benchmark::State& state, OpsSetup& setup, int64_t t) {
   std::vector<bf16> out(t * kWidth);
   const Work work{static_cast<double>(t * kWidth) * 6, 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work, [&](int64_t /*i*/) {
-    setup.ops->SiluMul({gate_up.data(), DType::kBFloat16, t, 2 * kWidth, 2 * kWidth},
-                       {out.data(), DType::kBFloat16, t, kWidth, kWidth});
+    setup.ops->GatedActivation({}, {gate_up.data(), DType::kBFloat16, t, 2 * kWidth, 2 * kWidth},
+                               {out.data(), DType::kBFloat16, t, kWidth, kWidth});
   });
 }
 
@@ -118,7 +120,7 @@ void BM_TiedEmbed(benchmark::State& state, OpsSetup& setup, int64_t t) {
   const Work work{static_cast<double>(t * kWidth) * 6, 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work, [&](int64_t /*i*/) {
     for (int32_t& id : ids) id = static_cast<int32_t>(random() % kVocabulary);
-    setup.ops->Embed(*table, {ids.data(), t}, {out.data(), DType::kFloat32, t, kWidth, kWidth});
+    setup.ops->Embed(*table, {ids.data(), t}, {}, {out.data(), DType::kFloat32, t, kWidth, kWidth});
   });
 }
 

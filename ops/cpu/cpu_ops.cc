@@ -4,61 +4,19 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/functional/function_ref.h"
 #include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
+#include "ops/cpu/cpu_embedding.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/ops_kernel_table.h"
 #include "ops/cpu/packed_linear.h"
+#include "ops/cpu/row_tasks.h"
 #include "ops/op_checks.h"
 
 namespace quire {
 namespace {
-
-// Elements of row ops that one task takes: long against a fork of some microseconds.
-constexpr int64_t kTaskElements = 16384;
-
-class CpuEmbedding : public Embedding {
- public:
-  // A table of its own, [V, E].
-  CpuEmbedding(DType dtype, int64_t vocabulary, int64_t width, DeviceBuffer table)
-      : dtype_(dtype), vocabulary_(vocabulary), width_(width), table_(std::move(table)) {}
-  // The rows of `linear`.
-  explicit CpuEmbedding(const PackedLinear& linear)
-      : dtype_(linear.act_dtype()),
-        vocabulary_(linear.out_features()),
-        width_(linear.in_features()),
-        linear_(&linear) {}
-
-  size_t bytes() const override { return table_.bytes(); }
-  int64_t width() const { return width_; }
-
-  void Read(const OpsKernels& kernels, int64_t token, float* out) const {
-    QUIRE_CHECK(token >= 0 && token < vocabulary_) << token << " of " << vocabulary_;
-    if (linear_ != nullptr) {
-      kernels.unpack_column[linear_->is_bf16()](linear_->panel(token / kPanelColumns),
-                                                token % kPanelColumns, width_, out);
-      return;
-    }
-    const char* row = static_cast<const char*>(table_.data()) +
-                      token * width_ * static_cast<int64_t>(DTypeBytes(dtype_));
-    kernels.copy_row(row, ToElementType(dtype_), width_, out, ElementType::kFloat32);
-  }
-
- private:
-  DType dtype_;
-  int64_t vocabulary_;
-  int64_t width_;
-  DeviceBuffer table_;
-  const PackedLinear* linear_ = nullptr;
-};
-
-char* RowData(const DeviceMatrix& m, int64_t row) {
-  return static_cast<char*>(m.data) +
-         row * m.row_stride * static_cast<int64_t>(DTypeBytes(m.dtype));
-}
 
 class CpuOps : public Ops {
  public:
@@ -83,7 +41,7 @@ class CpuOps : public Ops {
                            memory_.Allocate(table.out_features * row_bytes, "weights"));
     const size_t source_bytes = width * DTypeBytes(table.weight_dtype);
     const DeviceMatrix out{buffer.data(), act_dtype, table.out_features, width, width};
-    ForRows(table.out_features, width, [&](int64_t begin, int64_t end) {
+    ForRows(pool_, table.out_features, width, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         kernels_.copy_row(static_cast<const char*>(table.weight) + row * source_bytes,
                           ToElementType(table.weight_dtype), width, RowData(out, row),
@@ -104,41 +62,78 @@ class CpuOps : public Ops {
     return DeviceVector{std::move(buffer)};
   }
 
-  void Embed(const Embedding& table, DeviceArray<const int32_t> token_ids,
+  void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
              const DeviceMatrix& out) override {
     const auto& own = static_cast<const CpuEmbedding&>(table);
-    CheckEmbed(own.width(), token_ids, out);
+    CheckEmbed(own.width(), ids, out);
     // A tied row is gathered word by word from as many cache lines: small tasks.
-    ForRows(out.rows, 16 * out.cols, [&](int64_t begin, int64_t end) {
+    ForRows(pool_, out.rows, 16 * out.cols, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        own.Read(kernels_, token_ids.data[t], out.Row<float>(t));
+        own.Read(kernels_, ids.data[t], options, out.Row<float>(t));
       }
     });
   }
 
-  void RmsNorm(const DeviceMatrix& x, const DeviceVector& weight, float eps,
-               const DeviceMatrix& out) override {
-    CheckRmsNorm(x, weight, out);
-    Norm(x, nullptr, weight, eps, out);
+  void Normalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out) override {
+    CheckNormalise(x, norm, out);
+    RunNorm(x, nullptr, norm, out, {});
   }
 
-  void AddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
-                  const DeviceVector& weight, float eps, const DeviceMatrix& out) override {
-    CheckAddRmsNorm(residual, delta, weight, out);
-    Norm(residual, &delta, weight, eps, out);
+  void AddNormalise(const AddNormaliseArgs& args) override {
+    CheckAddNormalise(args);
+    NormArgs start{};
+    start.delta_scale = args.delta_scale;
+    start.into_x = args.into_residual;
+    RunNorm(args.residual, &args.delta, args.norm, args.out, start);
   }
 
   void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) override {
-    const auto& own = static_cast<const PackedLinear&>(linear);
-    CheckApply(own, own.act_dtype(), x, y);
-    gemm_.Run(own, x, y);
+    const Product product{&linear, x, y};
+    ApplyGroup(absl::MakeConstSpan(&product, 1));
   }
 
-  void SiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) override {
-    CheckSiluMul(gate_up, out);
-    ForRows(out.rows, 4 * out.cols, [&](int64_t begin, int64_t end) {
-      kernels_.silu_mul({RowData(gate_up, begin), gate_up.row_stride, RowData(out, begin),
-                         out.row_stride, ToElementType(out.dtype), end - begin, out.cols});
+  void ApplyGroup(absl::Span<const Product> products) override {
+    for (const Product& product : products) {
+      const auto& own = static_cast<const PackedLinear&>(*product.linear);
+      CheckApply(own, own.act_dtype(), product.x, product.y);
+    }
+    gemm_.Run(products);
+  }
+
+  void GatedActivation(const ActivationParams& activation, const DeviceMatrix& gate_up,
+                       const DeviceMatrix& out) override {
+    CheckGatedActivation(gate_up, out);
+    RunActivation(activation, /*gated=*/true, gate_up, out);
+  }
+
+  void Activate(const ActivationParams& activation, const DeviceMatrix& x,
+                const DeviceMatrix& out) override {
+    CheckActivate(activation, x, out);
+    RunActivation(activation, /*gated=*/false, x, out);
+  }
+
+  void AddTo(const DeviceMatrix& x, float scale, const DeviceMatrix& out) override {
+    CheckAddTo(x, out);
+    RunAddScaled(x, scale, nullptr, out);
+  }
+
+  void AddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate,
+                       const DeviceMatrix& out) override {
+    CheckAddSigmoidGated(x, gate, out);
+    RunAddScaled(x, 1.0F, &gate, out);
+  }
+
+  void SoftcapLogits(const DeviceMatrix& logits, float scale, float cap) override {
+    CheckSoftcapLogits(logits, cap);
+    // A row of logits is long: its pieces are rows of their own.
+    constexpr int64_t kPiece = kTaskElements / 4;
+    const int64_t pieces = CeilDiv(logits.cols, kPiece);
+    ForRows(pool_, logits.rows * pieces, 4 * kPiece, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t column = i % pieces * kPiece;
+        kernels_.softcap(logits.Row<float>(i / pieces) + column,
+                         std::min(kPiece, logits.cols - column), scale, cap);
+      }
     });
   }
 
@@ -149,7 +144,7 @@ class CpuOps : public Ops {
       QUIRE_CHECK(rows.data[r] >= 0 && rows.data[r] < x.rows) << rows.data[r];
     }
     const size_t row_bytes = out.cols * DTypeBytes(out.dtype);
-    ForRows(out.rows, out.cols, [&](int64_t begin, int64_t end) {
+    ForRows(pool_, out.rows, out.cols, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         std::memcpy(out.Rows(r, 1).data, x.Rows(rows.data[r], 1).data, row_bytes);
       }
@@ -157,33 +152,58 @@ class CpuOps : public Ops {
   }
 
  private:
-  void Norm(const DeviceMatrix& x, const DeviceMatrix* delta, const DeviceVector& weight, float eps,
-            const DeviceMatrix& out) {
-    ForRows(x.rows, 2 * x.cols, [&](int64_t begin, int64_t end) {
-      NormArgs args;
-      args.x = x.Row<float>(begin);
-      args.x_stride = x.row_stride;
-      args.delta = delta == nullptr ? nullptr : RowData(*delta, begin);
-      args.delta_stride = delta == nullptr ? 0 : delta->row_stride;
-      args.delta_type = delta == nullptr ? ElementType::kFloat32 : ToElementType(delta->dtype);
-      args.weight = weight.data();
-      args.eps = eps;
-      args.out = RowData(out, begin);
-      args.out_stride = out.row_stride;
-      args.out_type = ToElementType(out.dtype);
-      args.rows = end - begin;
-      args.width = x.cols;
-      kernels_.rms_norm(args);
+  // `args` has what is done with the delta and x; the rest is filled in.
+  void RunNorm(const DeviceMatrix& x, const DeviceMatrix* delta, const Norm& norm,
+               const DeviceMatrix& out, NormArgs args) {
+    args.kind = norm.kind;
+    args.x_stride = x.row_stride;
+    args.x_type = ToElementType(x.dtype);
+    args.weight = norm.weight.data();
+    args.bias = norm.bias.data();
+    args.eps = norm.eps;
+    args.out_stride = out.row_stride;
+    args.out_type = ToElementType(out.dtype);
+    args.width = x.cols;
+    if (delta != nullptr) {
+      args.delta_stride = delta->row_stride;
+      args.delta_type = ToElementType(delta->dtype);
+    }
+    ForRows(pool_, x.rows, 2 * x.cols, [&](int64_t begin, int64_t end) {
+      NormArgs some = args;
+      some.x = RowData(x, begin);
+      some.delta = delta == nullptr ? nullptr : RowData(*delta, begin);
+      some.out = RowData(out, begin);
+      some.rows = end - begin;
+      kernels_.normalise(some);
     });
   }
 
-  // Calls body(begin, end) for ranges that cover [0, rows); `row_cost` is in elements of a simple
-  // op. Few rows run on the caller alone.
-  void ForRows(int64_t rows, int64_t row_cost, absl::FunctionRef<void(int64_t, int64_t)> body) {
-    const int64_t per_task = std::max<int64_t>(1, kTaskElements / row_cost);
-    const int64_t tasks = CeilDiv(rows, per_task);
-    pool_.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
-      body(task * per_task, std::min(rows, (task + 1) * per_task));
+  void RunActivation(const ActivationParams& activation, bool gated, const DeviceMatrix& x,
+                     const DeviceMatrix& out) {
+    ForRows(pool_, out.rows, 4 * out.cols, [&](int64_t begin, int64_t end) {
+      kernels_.activate({activation, gated, RowData(x, begin), x.row_stride, RowData(out, begin),
+                         out.row_stride, ToElementType(out.dtype), end - begin, out.cols});
+    });
+  }
+
+  void RunAddScaled(const DeviceMatrix& x, float scale, const DeviceMatrix* gate,
+                    const DeviceMatrix& out) {
+    ForRows(pool_, out.rows, 2 * out.cols, [&](int64_t begin, int64_t end) {
+      AddScaledArgs args{};
+      args.x = RowData(x, begin);
+      args.x_stride = x.row_stride;
+      args.x_type = ToElementType(x.dtype);
+      args.scale = scale;
+      if (gate != nullptr) {
+        args.gate = RowData(*gate, begin);
+        args.gate_stride = gate->row_stride;
+        args.gate_type = ToElementType(gate->dtype);
+      }
+      args.out = out.Row<float>(begin);
+      args.out_stride = out.row_stride;
+      args.rows = end - begin;
+      args.width = out.cols;
+      kernels_.add_scaled(args);
     });
   }
 

@@ -21,6 +21,12 @@ constexpr int64_t kGroupPanels = 4;
 // Tasks per thread that keep all threads busy to the end.
 constexpr int64_t kTasksPerThread = 4;
 
+// Weights that are worth a task of our kernels.
+constexpr int64_t kTaskBytes = int64_t{64} << 10;
+
+// Products at work at once.
+constexpr size_t kMaxJobs = 512;
+
 // Numbers of x that are packed before a fork pays.
 constexpr int64_t kPackInline = 32768;
 
@@ -29,16 +35,22 @@ char* Element(const DeviceMatrix& m, int64_t row, int64_t col) {
          (row * m.row_stride + col) * static_cast<int64_t>(DTypeBytes(m.dtype));
 }
 
-}  // namespace
+// The first of DnnlGemm::kHeights that `rows`, at least the last of them, fill.
+int HeightAt(int64_t rows) {
+  int height = 0;
+  while (rows < DnnlGemm::kHeights[height]) ++height;
+  return height;
+}
 
-struct Gemm::Product {
-  const PackedLinear& linear;
-  const DeviceMatrix& x;
-  const DeviceMatrix& y;
-  int64_t group_panels;  // that a task takes; 1 where our kernels do it all
-  int64_t kernel_row;    // rows from here on are our kernels'
-  int64_t num_blocks;    // of those rows
-};
+// The job that has `number`, by the ends of the jobs' numbers.
+template <typename Jobs, typename End>
+size_t JobOf(const Jobs& jobs, int64_t number, End end) {
+  const auto job = std::upper_bound(jobs.begin(), jobs.end(), number,
+                                    [end](int64_t n, const auto& j) { return n < j.*end; });
+  return job - jobs.begin();
+}
+
+}  // namespace
 
 Gemm::Gemm(CpuIsa isa, ThreadPool& pool, DeviceMemory& memory, int64_t max_rows, bool use_onednn)
     : isa_(isa),
@@ -49,7 +61,7 @@ Gemm::Gemm(CpuIsa isa, ThreadPool& pool, DeviceMemory& memory, int64_t max_rows,
       use_onednn_(use_onednn),
       dnnl_(kernels_, pool.num_threads()) {
   QUIRE_CHECK_GT(max_rows, 0);
-  segments_.reserve(max_rows / kernels_.tile_rows + DnnlGemm::kHeights.size() + 1);
+  jobs_.reserve(kMaxJobs);
 }
 
 absl::Status Gemm::Prepare(const PackedLinear& linear) {
@@ -58,7 +70,7 @@ absl::Status Gemm::Prepare(const PackedLinear& linear) {
   const bool may_use_onednn = use_onednn_ && isa_ == CpuIsa::kAvx512Bf16 && linear.is_bf16() &&
                               linear.in_features() == linear.padded_features();
   if (may_use_onednn) {
-    const int64_t panels = GroupPanels(linear);
+    const int64_t panels = OneDnnPanels(linear);
     dnnl_.Prepare(linear.act_dtype(), linear.in_features(), panels);
     if (const int64_t left = linear.num_panels() % panels; left > 0) {
       dnnl_.Prepare(linear.act_dtype(), linear.in_features(), left);
@@ -69,8 +81,7 @@ absl::Status Gemm::Prepare(const PackedLinear& linear) {
         thread_scratch_,
         memory_.Allocate(pool_.num_threads() * ScratchNumbers() * sizeof(float), "scratch"));
   }
-  const size_t packed_bytes =
-      static_cast<size_t>(max_rows_ * linear.padded_features()) * (PacksPairs(linear) ? 2 : 4);
+  const size_t packed_bytes = max_rows_ * RowNumbers(linear) * sizeof(float);
   if (packed_bytes > packed_rows_.bytes()) {
     packed_rows_ = DeviceBuffer();
     QUIRE_ASSIGN_OR_RETURN(packed_rows_, memory_.Allocate(packed_bytes, "scratch"));
@@ -78,7 +89,7 @@ absl::Status Gemm::Prepare(const PackedLinear& linear) {
   return absl::OkStatus();
 }
 
-int64_t Gemm::GroupPanels(const PackedLinear& linear) const {
+int64_t Gemm::OneDnnPanels(const PackedLinear& linear) const {
   int64_t panels = kGroupPanels;
   while (panels > 1 && linear.num_panels() < panels * kTasksPerThread * pool_.num_threads()) {
     panels /= 2;
@@ -87,7 +98,7 @@ int64_t Gemm::GroupPanels(const PackedLinear& linear) const {
 }
 
 bool Gemm::UsesOneDnn(const PackedLinear& linear) const {
-  const int64_t panels = GroupPanels(linear);
+  const int64_t panels = OneDnnPanels(linear);
   const int64_t left = linear.num_panels() % panels;
   const auto usable = [&](int64_t some) {
     return dnnl_.Find(linear.act_dtype(), linear.in_features(), some) != nullptr;
@@ -99,6 +110,10 @@ bool Gemm::PacksPairs(const PackedLinear& linear) const {
   return linear.is_bf16() && kernels_.packs_pairs;
 }
 
+int64_t Gemm::RowNumbers(const PackedLinear& linear) const {
+  return linear.padded_features() / (PacksPairs(linear) ? 2 : 1);
+}
+
 int64_t Gemm::SumsNumbers() const { return kRangeBlocks * kernels_.tile_rows * kPanelColumns; }
 
 // Of a thread: sums, chain and widened of our kernels, or the sums of oneDNN.
@@ -107,110 +122,173 @@ int64_t Gemm::ScratchNumbers() const {
                   use_onednn_ ? DnnlGemm::kHeights[0] * kGroupPanels * kPanelColumns : 0);
 }
 
-void Gemm::Run(const PackedLinear& linear, const DeviceMatrix& x, const DeviceMatrix& y) {
-  QUIRE_CHECK_LE(x.rows, max_rows_);
-  if (x.rows == 0) return;
-  Product product{linear, x, y, 1, 0, 0};
-  CutRows(product);
-  PackRows(product);
-  // Group by group, so that the weights come from memory once.
-  const int64_t groups = CeilDiv(linear.num_panels(), product.group_panels);
-  const auto segments = static_cast<int64_t>(segments_.size());
-  pool_.ParallelFor(groups * segments, [&](int64_t task, int thread) {
-    RunTask(product, segments_[task % segments], task / segments, thread);
-  });
+void Gemm::Run(absl::Span<const Product> products) {
+  while (!products.empty()) {
+    products.remove_prefix(MakeJobs(products));
+    if (jobs_.empty()) continue;
+    CutPanels();
+    PackRows();
+    // Panel by panel, so that the weights come from memory once.
+    pool_.ParallelFor(jobs_.back().end_task, [&](int64_t task, int thread) {
+      RunTask(JobOf(jobs_, task, &Job::end_task), task, thread);
+    });
+  }
 }
 
-void Gemm::CutRows(Product& product) {
-  const int64_t rows = product.x.rows;
-  segments_.clear();
-  int64_t row = 0;
-  if (rows >= DnnlGemm::kHeights.back() && product.x.row_stride == product.x.cols &&
-      UsesOneDnn(product.linear)) {
-    product.group_panels = GroupPanels(product.linear);
-    for (int height = 0; height < static_cast<int>(DnnlGemm::kHeights.size()); ++height) {
-      for (; rows - row >= DnnlGemm::kHeights[height]; row += DnnlGemm::kHeights[height]) {
-        segments_.push_back({row, DnnlGemm::kHeights[height], height, 0, 0});
-      }
+int64_t Gemm::MakeJobs(absl::Span<const Product> products) {
+  jobs_.clear();
+  const auto room = static_cast<int64_t>(packed_rows_.bytes() / sizeof(float));
+  auto* packed = static_cast<float*>(packed_rows_.data());
+  int64_t used = 0;
+  int64_t taken = 0;
+  for (const Product& product : products) {
+    QUIRE_CHECK_LE(product.x.rows, max_rows_);
+    if (product.x.rows > 0) {
+      Job job = MakeJob(product);
+      const int64_t numbers = (job.x.rows - job.kernel_row) * RowNumbers(*job.linear);
+      if (used + numbers > room || jobs_.size() == kMaxJobs) break;
+      job.packed = packed + used;
+      job.end_block = job.num_blocks + (jobs_.empty() ? 0 : jobs_.back().end_block);
+      used += numbers;
+      jobs_.push_back(job);
+    }
+    ++taken;
+  }
+  QUIRE_CHECK_GT(taken, 0);
+  return taken;
+}
+
+Gemm::Job Gemm::MakeJob(const Product& product) const {
+  Job job{};
+  job.linear = static_cast<const PackedLinear*>(product.linear);
+  job.x = product.x;
+  job.y = product.y;
+  const int64_t rows = job.x.rows;
+  const int64_t least = DnnlGemm::kHeights.back();
+  if (rows >= least && job.x.row_stride == job.x.cols && UsesOneDnn(*job.linear)) {
+    job.kernel_row = rows / least * least;
+    for (int64_t row = 0; row < job.kernel_row; ++job.segments) {
+      row += DnnlGemm::kHeights[HeightAt(job.kernel_row - row)];
     }
   }
-  product.kernel_row = row;
-  product.num_blocks = CeilDiv(rows - row, kernels_.tile_rows);
-  const int64_t ranges = CeilDiv(product.num_blocks, kRangeBlocks);
-  for (int64_t range = 0; range < ranges; ++range) {
-    Segment segment;
-    segment.block_begin = product.num_blocks * range / ranges;
-    segment.block_end = product.num_blocks * (range + 1) / ranges;
-    segments_.push_back(segment);
+  job.num_blocks = CeilDiv(rows - job.kernel_row, kernels_.tile_rows);
+  job.ranges = CeilDiv(job.num_blocks, kRangeBlocks);
+  job.segments += job.ranges;
+  return job;
+}
+
+// Few tasks cost balance, many cost forks: each takes panels of kTaskBytes together, or less where
+// that would be too few tasks.
+void Gemm::CutPanels() {
+  int64_t bytes = 0;
+  for (const Job& job : jobs_)
+    bytes += job.linear->num_panels() * static_cast<int64_t>(job.linear->panel_bytes());
+  const int64_t task_bytes = std::min(kTaskBytes, bytes / (kTasksPerThread * pool_.num_threads()));
+  int64_t end = 0;
+  for (Job& job : jobs_) {
+    job.group_panels =
+        job.kernel_row > 0
+            ? OneDnnPanels(*job.linear)
+            : std::max<int64_t>(1, task_bytes / static_cast<int64_t>(job.linear->panel_bytes()));
+    job.groups = CeilDiv(job.linear->num_panels(), job.group_panels);
+    end += job.groups * job.segments;
+    job.end_task = end;
   }
 }
 
-void Gemm::PackRows(const Product& product) {
-  const PackedLinear& linear = product.linear;
-  const int64_t rows = product.x.rows - product.kernel_row;
-  const int64_t row_numbers = linear.padded_features() / (PacksPairs(linear) ? 2 : 1);
-  const auto pack = [&](int64_t block, int /*thread*/) {
-    const int64_t row = rows * block / product.num_blocks;
-    const auto count = static_cast<int>(rows * (block + 1) / product.num_blocks - row);
-    kernels_.pack_rows[linear.is_bf16()](
-        {Element(product.x, product.kernel_row + row, 0), product.x.row_stride,
-         linear.in_features(), linear.padded_features(), count,
-         static_cast<float*>(packed_rows_.data()) + row * row_numbers});
-  };
-  if (rows * product.x.cols <= kPackInline) {
-    for (int64_t block = 0; block < product.num_blocks; ++block) pack(block, 0);
-  } else {
-    pool_.ParallelFor(product.num_blocks, pack);
-  }
-}
-
-void Gemm::RunTask(const Product& product, const Segment& segment, int64_t group, int thread) {
-  const PackedLinear& linear = product.linear;
-  const int64_t begin = group * product.group_panels;
-  const int64_t panels = std::min(product.group_panels, linear.num_panels() - begin);
-  if (segment.height < 0) {
-    for (int64_t panel = begin; panel < begin + panels; ++panel) {
-      RunPanel(product, segment, panel, thread);
+void Gemm::PackRows() {
+  int64_t numbers = 0;
+  for (const Job& job : jobs_) numbers += (job.x.rows - job.kernel_row) * job.x.cols;
+  if (numbers <= kPackInline) {
+    for (const Job& job : jobs_) {
+      for (int64_t block = 0; block < job.num_blocks; ++block) PackBlock(job, block);
     }
     return;
   }
+  pool_.ParallelFor(jobs_.back().end_block, [&](int64_t block, int /*thread*/) {
+    const Job& job = jobs_[JobOf(jobs_, block, &Job::end_block)];
+    PackBlock(job, block - (job.end_block - job.num_blocks));
+  });
+}
+
+void Gemm::PackBlock(const Job& job, int64_t block) {
+  const PackedLinear& linear = *job.linear;
+  const int64_t rows = job.x.rows - job.kernel_row;
+  const int64_t row = rows * block / job.num_blocks;
+  const auto count = static_cast<int>(rows * (block + 1) / job.num_blocks - row);
+  kernels_.pack_rows[linear.is_bf16()]({Element(job.x, job.kernel_row + row, 0), job.x.row_stride,
+                                        linear.in_features(), linear.padded_features(), count,
+                                        job.packed + row * RowNumbers(linear)});
+}
+
+void Gemm::RunTask(size_t index, int64_t task, int thread) {
+  const Job& job = jobs_[index];
+  task -= job.end_task - job.groups * job.segments;
+  const int64_t segment = task % job.segments;
+  const int64_t begin = task / job.segments * job.group_panels;
+  const int64_t end = std::min(begin + job.group_panels, job.linear->num_panels());
+  const int64_t onednn_segments = job.segments - job.ranges;
+  if (segment < onednn_segments) {
+    return RunOneDnn(job, segment, begin, end - begin, thread);
+  }
+  for (int64_t panel = begin; panel < end; ++panel) {
+    // Threads that keep pace take groups in turn.
+    const int64_t skipped = panel + 1 < end ? 0 : (pool_.num_threads() - 1) * job.group_panels;
+    RunPanel(job, segment - onednn_segments, panel, PanelAfter(index, panel + 1 + skipped), thread);
+  }
+}
+
+const void* Gemm::PanelAfter(size_t index, int64_t panel) const {
+  for (; panel >= jobs_[index].linear->num_panels() && index + 1 < jobs_.size(); ++index) {
+    panel -= jobs_[index].linear->num_panels();
+  }
+  const PackedLinear& linear = *jobs_[index].linear;
+  return linear.panel(std::min(panel, linear.num_panels() - 1));
+}
+
+void Gemm::RunOneDnn(const Job& job, int64_t segment, int64_t begin, int64_t panels, int thread) {
+  const PackedLinear& linear = *job.linear;
+  int64_t row = 0;
+  int height = HeightAt(job.kernel_row);
+  for (; segment > 0; --segment) {
+    row += DnnlGemm::kHeights[height];
+    height = HeightAt(job.kernel_row - row);
+  }
   const DnnlGemm::Shape* shape = dnnl_.Find(linear.act_dtype(), linear.in_features(), panels);
   float* sums = Scratch(thread);
-  shape->products[segment.height]->Run(thread, Element(product.x, segment.row, 0),
-                                       linear.panel(begin), sums);
+  shape->products[height]->Run(thread, Element(job.x, row, 0), linear.panel(begin), sums);
   const int64_t column = begin * kPanelColumns;
   FinishArgs args;
   args.sums = sums;
   args.sums_stride = panels * kPanelColumns;
-  args.rows = segment.rows;
+  args.rows = DnnlGemm::kHeights[height];
   args.columns = std::min(panels * kPanelColumns, linear.out_features() - column);
   args.bias = linear.bias() == nullptr ? nullptr : linear.bias() + column;
-  args.y = Element(product.y, segment.row, column);
-  args.y_stride = product.y.row_stride;
-  args.y_type = ToElementType(product.y.dtype);
+  args.y = Element(job.y, row, column);
+  args.y_stride = job.y.row_stride;
+  args.y_type = ToElementType(job.y.dtype);
   kernels_.finish(args);
 }
 
-void Gemm::RunPanel(const Product& product, const Segment& segment, int64_t panel, int thread) {
-  const PackedLinear& linear = product.linear;
+void Gemm::RunPanel(const Job& job, int64_t range, int64_t panel, const void* next_panel,
+                    int thread) {
+  const PackedLinear& linear = *job.linear;
   const int64_t column = panel * kPanelColumns;
-  // Threads that keep pace take panels in turn.
-  const int64_t next = product.group_panels > 1 ? panel + 1 : panel + pool_.num_threads();
   GemmArgs args;
-  args.packed_rows = static_cast<const float*>(packed_rows_.data());
-  args.rows = product.x.rows - product.kernel_row;
-  args.num_blocks = product.num_blocks;
-  args.block_begin = segment.block_begin;
-  args.block_end = segment.block_end;
+  args.packed_rows = job.packed;
+  args.rows = job.x.rows - job.kernel_row;
+  args.num_blocks = job.num_blocks;
+  args.block_begin = job.num_blocks * range / job.ranges;
+  args.block_end = job.num_blocks * (range + 1) / job.ranges;
   args.in_features = linear.in_features();
   args.padded_features = linear.padded_features();
   args.panel = linear.panel(panel);
-  args.next_panel = linear.panel(std::min(next, linear.num_panels() - 1));
+  args.next_panel = next_panel;
   args.columns = std::min(kPanelColumns, linear.out_features() - column);
   args.bias = linear.bias() == nullptr ? nullptr : linear.bias() + column;
-  args.y = Element(product.y, product.kernel_row, column);
-  args.y_stride = product.y.row_stride;
-  args.y_type = ToElementType(product.y.dtype);
+  args.y = Element(job.y, job.kernel_row, column);
+  args.y_stride = job.y.row_stride;
+  args.y_type = ToElementType(job.y.dtype);
   args.sums = Scratch(thread);
   args.chain = args.sums + SumsNumbers();
   args.widened = args.chain + SumsNumbers();

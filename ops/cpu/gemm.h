@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/thread_pool.h"
 #include "core/device_memory.h"
@@ -15,7 +16,7 @@
 
 namespace quire {
 
-// One product at a time.
+// One call at a time.
 class Gemm {
  public:
   // `max_rows` is the most rows of a product.
@@ -25,35 +26,51 @@ class Gemm {
   // allocates nothing (but see dnnl_product.h).
   absl::Status Prepare(const PackedLinear& linear);
 
-  // The bits of a row of y do not depend on the other rows, on their number, on the threads or on
+  // All products, whose linears are PackedLinears; see Ops::ApplyGroup. The bits of a row of y do
+  // not depend on the other rows, on their number, on the products beside, on the threads or on
   // whether oneDNN is used.
-  void Run(const PackedLinear& linear, const DeviceMatrix& x, const DeviceMatrix& y);
+  void Run(absl::Span<const Product> products);
 
   // Whether oneDNN takes the tall blocks of products with `linear`.
   bool UsesOneDnn(const PackedLinear& linear) const;
 
  private:
-  // Rows that one task multiplies with a group of panels.
-  struct Segment {
-    int64_t row = 0;
-    int64_t rows = 0;
-    int height = -1;  // index into DnnlGemm::kHeights, or -1: our kernels, and these row blocks
-    int64_t block_begin = 0;
-    int64_t block_end = 0;
+  // A product at work: its rows cut into segments, its panels into groups. A task is a segment
+  // times a group.
+  struct Job {
+    const PackedLinear* linear;
+    DeviceMatrix x;
+    DeviceMatrix y;
+    int64_t group_panels;  // that a task takes
+    int64_t groups;
+    int64_t kernel_row;  // the rows from here on are our kernels', those before are oneDNN's
+    int64_t num_blocks;  // of our kernels' rows
+    int64_t segments;    // oneDNN's, then ranges of our kernels' blocks
+    int64_t ranges;
+    float* packed;      // our kernels' rows
+    int64_t end_block;  // blocks of this job and those before
+    int64_t end_task;   // tasks of this job and those before
   };
-  // The product at work.
-  struct Product;
+
+  // How many of the first products fit the scratch, and their jobs.
+  int64_t MakeJobs(absl::Span<const Product> products);
+  Job MakeJob(const Product& product) const;
+  void CutPanels();
+  void PackRows();
+  void PackBlock(const Job& job, int64_t block);
+  void RunTask(size_t index, int64_t task, int thread);
+  void RunOneDnn(const Job& job, int64_t segment, int64_t begin, int64_t panels, int thread);
+  void RunPanel(const Job& job, int64_t range, int64_t panel, const void* next_panel, int thread);
+  // The panel that a thread will likely take after those before `panel` of job `index`.
+  const void* PanelAfter(size_t index, int64_t panel) const;
 
   // Panels of a task with oneDNN.
-  int64_t GroupPanels(const PackedLinear& linear) const;
+  int64_t OneDnnPanels(const PackedLinear& linear) const;
   bool PacksPairs(const PackedLinear& linear) const;
+  int64_t RowNumbers(const PackedLinear& linear) const;
   int64_t SumsNumbers() const;
   int64_t ScratchNumbers() const;
   float* Scratch(int thread) const;
-  void CutRows(Product& product);
-  void PackRows(const Product& product);
-  void RunTask(const Product& product, const Segment& segment, int64_t group, int thread);
-  void RunPanel(const Product& product, const Segment& segment, int64_t panel, int thread);
 
   const CpuIsa isa_;
   const OpsKernels& kernels_;
@@ -62,8 +79,8 @@ class Gemm {
   const int64_t max_rows_;
   const bool use_onednn_;
   DnnlGemm dnnl_;
-  std::vector<Segment> segments_;  // of the product at work
-  DeviceBuffer packed_rows_;       // of the product at work
+  std::vector<Job> jobs_;     // at work
+  DeviceBuffer packed_rows_;  // of all jobs at work
   DeviceBuffer thread_scratch_;
 };
 

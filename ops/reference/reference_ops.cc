@@ -1,6 +1,7 @@
 #include "ops/reference/reference_ops.h"
 
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -50,14 +51,47 @@ class ReferenceEmbedding : public Embedding {
   DeviceBuffer buffer_;
 };
 
-// sum(x^2) / E of one row.
-double MeanSquare(const DeviceMatrix& x, int64_t row) {
-  double sum = 0.0;
-  for (int64_t i = 0; i < x.cols; ++i) {
-    const double value = LoadElement(x, row, i);
-    sum += value * value;
+double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+double Activated(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kSilu:
+      return x * Sigmoid(x);
+    case Activation::kGeluTanh:
+      return x * Sigmoid(2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x));
+    case Activation::kGeluExact:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kRelu:
+      return x < 0.0 ? 0.0 : x;
+    case Activation::kClampedSwiglu:
+      break;
   }
-  return sum / static_cast<double>(x.cols);
+  QUIRE_CHECK(false) << "it needs a gate";
+  return 0.0;
+}
+
+double Gated(const ActivationParams& activation, double gate, double up) {
+  if (activation.kind != Activation::kClampedSwiglu) return Activated(activation.kind, gate) * up;
+  const double limit = activation.limit;
+  gate = gate > limit ? limit : gate;
+  up = up > limit ? limit : up < -limit ? -limit : up;
+  return (up + 1.0) * gate * Sigmoid(activation.alpha * gate);
+}
+
+// x normalised, before weight and bias.
+std::vector<double> NormalisedRow(const Norm& norm, const DeviceMatrix& x, int64_t row) {
+  std::vector<double> values(x.cols);
+  for (int64_t i = 0; i < x.cols; ++i) values[i] = LoadElement(x, row, i);
+  if (norm.kind == NormKind::kNone) return values;
+  const auto count = static_cast<double>(x.cols);
+  if (norm.kind == NormKind::kLayer) {
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+    for (double& value : values) value -= mean;
+  }
+  double squares = 0.0;
+  for (double value : values) squares += value * value;
+  for (double& value : values) value /= std::sqrt(squares / count + norm.eps);
+  return values;
 }
 
 class ReferenceOps : public Ops {
@@ -111,38 +145,43 @@ class ReferenceOps : public Ops {
     return DeviceVector{std::move(buffer)};
   }
 
-  void Embed(const Embedding& table, DeviceArray<const int32_t> token_ids,
+  void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
              const DeviceMatrix& out) override {
     const auto& own = static_cast<const ReferenceEmbedding&>(table);
-    CheckEmbed(own.width(), token_ids, out);
+    CheckEmbed(own.width(), ids, out);
     for (int64_t t = 0; t < out.rows; ++t) {
-      const int32_t token = token_ids.data[t];
-      QUIRE_CHECK(token >= 0 && token < own.vocabulary()) << token;
-      for (int64_t i = 0; i < out.cols; ++i) StoreElement(out, t, i, own.Row(token)[i]);
+      const int32_t id = ids.data[t];
+      QUIRE_CHECK(id >= 0 && id < own.vocabulary()) << id;
+      for (int64_t i = 0; i < out.cols; ++i) {
+        const float value = options.scale * own.Row(id)[i];
+        StoreElement(out, t, i, options.accumulate ? LoadElement(out, t, i) + value : value);
+      }
     }
   }
 
-  void RmsNorm(const DeviceMatrix& x, const DeviceVector& weight, float eps,
-               const DeviceMatrix& out) override {
-    CheckRmsNorm(x, weight, out);
+  void Normalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out) override {
+    CheckNormalise(x, norm, out);
     for (int64_t t = 0; t < x.rows; ++t) {
-      const double scale = 1.0 / std::sqrt(MeanSquare(x, t) + eps);
+      const std::vector<double> values = NormalisedRow(norm, x, t);
       for (int64_t i = 0; i < x.cols; ++i) {
-        const double value = LoadElement(x, t, i) * scale * weight.data()[i];
-        StoreElement(out, t, i, static_cast<float>(value));
+        const double weight = norm.weight.size() == 0 ? 1.0 : norm.weight.data()[i];
+        const double bias = norm.bias.size() == 0 ? 0.0 : norm.bias.data()[i];
+        StoreElement(out, t, i, static_cast<float>(values[i] * weight + bias));
       }
     }
   }
 
-  void AddRmsNorm(const DeviceMatrix& residual, const DeviceMatrix& delta,
-                  const DeviceVector& weight, float eps, const DeviceMatrix& out) override {
-    CheckAddRmsNorm(residual, delta, weight, out);
-    for (int64_t t = 0; t < residual.rows; ++t) {
-      for (int64_t i = 0; i < residual.cols; ++i) {
-        StoreElement(residual, t, i, LoadElement(residual, t, i) + LoadElement(delta, t, i));
+  void AddNormalise(const AddNormaliseArgs& args) override {
+    CheckAddNormalise(args);
+    for (int64_t t = 0; t < args.residual.rows; ++t) {
+      for (int64_t i = 0; i < args.residual.cols; ++i) {
+        const double delta = args.delta_scale * double{LoadElement(args.delta, t, i)};
+        StoreElement(args.residual, t, i,
+                     static_cast<float>(LoadElement(args.residual, t, i) + delta));
       }
     }
-    RmsNorm(residual, weight, eps, out);
+    Normalise(args.residual, args.norm, args.out);
+    if (args.into_residual) Normalise(args.residual, args.norm, args.residual);
   }
 
   void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) override {
@@ -160,13 +199,51 @@ class ReferenceOps : public Ops {
     }
   }
 
-  void SiluMul(const DeviceMatrix& gate_up, const DeviceMatrix& out) override {
-    CheckSiluMul(gate_up, out);
+  void ApplyGroup(absl::Span<const Product> products) override {
+    for (const Product& product : products) Apply(*product.linear, product.x, product.y);
+  }
+
+  void GatedActivation(const ActivationParams& activation, const DeviceMatrix& gate_up,
+                       const DeviceMatrix& out) override {
+    CheckGatedActivation(gate_up, out);
     for (int64_t t = 0; t < out.rows; ++t) {
       for (int64_t i = 0; i < out.cols; ++i) {
-        const double gate = LoadElement(gate_up, t, i);
-        const double up = LoadElement(gate_up, t, out.cols + i);
-        StoreElement(out, t, i, static_cast<float>(gate / (1.0 + std::exp(-gate)) * up));
+        const double value =
+            Gated(activation, LoadElement(gate_up, t, i), LoadElement(gate_up, t, out.cols + i));
+        StoreElement(out, t, i, static_cast<float>(value));
+      }
+    }
+  }
+
+  void Activate(const ActivationParams& activation, const DeviceMatrix& x,
+                const DeviceMatrix& out) override {
+    CheckActivate(activation, x, out);
+    for (int64_t t = 0; t < out.rows; ++t) {
+      for (int64_t i = 0; i < out.cols; ++i) {
+        const double value = Activated(activation.kind, LoadElement(x, t, i));
+        StoreElement(out, t, i, static_cast<float>(value));
+      }
+    }
+  }
+
+  void AddTo(const DeviceMatrix& x, float scale, const DeviceMatrix& out) override {
+    CheckAddTo(x, out);
+    for (int64_t t = 0; t < out.rows; ++t) AddRow(x, scale, t, out);
+  }
+
+  void AddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate,
+                       const DeviceMatrix& out) override {
+    CheckAddSigmoidGated(x, gate, out);
+    for (int64_t t = 0; t < out.rows; ++t) AddRow(x, Sigmoid(LoadElement(gate, t, 0)), t, out);
+  }
+
+  void SoftcapLogits(const DeviceMatrix& logits, float scale, float cap) override {
+    CheckSoftcapLogits(logits, cap);
+    for (int64_t t = 0; t < logits.rows; ++t) {
+      for (int64_t i = 0; i < logits.cols; ++i) {
+        const double value = double{scale} * LoadElement(logits, t, i);
+        const double capped = cap == 0.0F ? value : cap * std::tanh(value / cap);
+        StoreElement(logits, t, i, static_cast<float>(capped));
       }
     }
   }
@@ -182,6 +259,13 @@ class ReferenceOps : public Ops {
   }
 
  private:
+  static void AddRow(const DeviceMatrix& x, double scale, int64_t row, const DeviceMatrix& out) {
+    for (int64_t i = 0; i < out.cols; ++i) {
+      const double sum = LoadElement(out, row, i) + scale * LoadElement(x, row, i);
+      StoreElement(out, row, i, static_cast<float>(sum));
+    }
+  }
+
   DeviceMemory& memory_;
 };
 

@@ -42,9 +42,13 @@ TEST_P(CpuAllocationTest, ProductsAllocateNothing) {
     HostMatrix x(act, 300, 128);
     x.FillNormal(1);
     HostMatrix y(act, 300, 600);
+    HostMatrix other_y(act, 300, 600);
     const int64_t before = Allocations();
     for (int64_t m : {1, 5, 40, 300}) {
       ops->Apply(*linear, x.view().Rows(0, m), y.view().Rows(0, m));
+      const Product group[] = {{linear.get(), x.view().Rows(0, m), y.view().Rows(0, m)},
+                               {linear.get(), x.view().Rows(0, m), other_y.view().Rows(0, m)}};
+      ops->ApplyGroup(group);
     }
     EXPECT_EQ(Allocations() - before, 0);
   }
@@ -79,7 +83,8 @@ TEST(CpuOneDnnAllocationTest, OnlyOneDnnAllocates) {
   const int64_t of_a_product = allocated([&] {
     product->Run(0, x.view().data, linear->panel(0), static_cast<float*>(sums.view().data));
   });
-  const int64_t of_all = allocated([&] { gemm.Run(*linear, x.view(), y.view()); });
+  const Product all{linear.get(), x.view(), y.view()};
+  const int64_t of_all = allocated([&] { gemm.Run(absl::MakeConstSpan(&all, 1)); });
   EXPECT_EQ(of_all, 10 * of_a_product);
 }
 
@@ -89,7 +94,8 @@ TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
   const auto linear = ops->MakeLinear(source.spec()).value();
   const auto tied = ops->TieEmbedding(*linear);
   const auto table = ops->MakeEmbedding(source.spec().parts[0], 100, DType::kBFloat16).value();
-  const DeviceVector weight = ops->MakeVector(std::vector<float>(100, 1.0F)).value();
+  Norm norm{NormKind::kLayer, ops->MakeVector(std::vector<float>(100, 1.0F)).value(),
+            ops->MakeVector(std::vector<float>(100, 1.0F)).value(), 1e-6F};
   const std::vector<int32_t> ids(200, 7);
   HostMatrix x(DType::kFloat32, 200, 100);
   x.FillNormal(1);
@@ -97,12 +103,18 @@ TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
   HostMatrix wide(DType::kFloat32, 200, 100);
   HostMatrix gate_up(DType::kBFloat16, 200, 200);
   gate_up.FillNormal(2);
+  HostMatrix gate(DType::kBFloat16, 200, 1);
+  gate.FillNormal(3);
   const int64_t before = Allocations();
-  ops->Embed(*tied, {ids.data(), 200}, wide.view());
-  ops->Embed(*table, {ids.data(), 200}, wide.view());
-  ops->RmsNorm(x.view(), weight, 1e-6F, out.view());
-  ops->AddRmsNorm(x.view(), wide.view(), weight, 1e-6F, out.view());
-  ops->SiluMul(gate_up.view(), out.view());
+  ops->Embed(*tied, {ids.data(), 200}, {}, wide.view());
+  ops->Embed(*table, {ids.data(), 200}, {}, wide.view());
+  ops->Normalise(x.view(), norm, out.view());
+  ops->AddNormalise({x.view(), wide.view(), 1.0F, norm, out.view(), true});
+  ops->GatedActivation({}, gate_up.view(), out.view());
+  ops->Activate({Activation::kGeluExact}, out.view(), out.view());
+  ops->AddTo(out.view(), 2.0F, x.view());
+  ops->AddSigmoidGated(out.view(), gate.view(), x.view());
+  ops->SoftcapLogits(x.view(), 1.0F, 30.0F);
   ops->GatherRows(x.view(), {ids.data(), 200}, wide.view());
   EXPECT_EQ(Allocations() - before, 0);
 }

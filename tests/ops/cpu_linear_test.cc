@@ -203,7 +203,7 @@ TEST_P(CpuLinearTest, ATiedEmbeddingReadsThePackedWeightsExactly) {
         EXPECT_EQ(table->bytes(), 0U);
         std::vector<int32_t> ids = {0, 63, 64, 69, 70, 129, 5, 5};
         HostMatrix out(DType::kFloat32, 8, width);
-        ops->Embed(*table, {ids.data(), 8}, out.view());
+        ops->Embed(*table, {ids.data(), 8}, {}, out.view());
         for (int64_t t = 0; t < 8; ++t) {
           for (int64_t i = 0; i < width; ++i) {
             ASSERT_EQ(out.at(t, i), RoundTo(act, source.weight(ids[t], i)));

@@ -47,8 +47,10 @@ TEST_F(DnnlGemmTest, BitsDoNotDependOnWhoMultiplies) {
       x.FillNormal(1);
       HostMatrix y(DType::kBFloat16, m, 1100);
       HostMatrix want(DType::kBFloat16, m, 1100);
-      ours.Run(*linear, x.view(), want.view());
-      theirs.Run(*linear, x.view(), y.view());
+      const Product wanted{linear.get(), x.view(), want.view()};
+      const Product got{linear.get(), x.view(), y.view()};
+      ours.Run(absl::MakeConstSpan(&wanted, 1));
+      theirs.Run(absl::MakeConstSpan(&got, 1));
       EXPECT_TRUE(y.SameBits(want)) << "K " << k << " M " << m;
     }
   }

@@ -51,14 +51,15 @@ TEST_F(ReferenceOpsTest, ATiedEmbeddingReadsTheLinearsRows) {
   EXPECT_EQ(table->bytes(), 0U);
   const std::vector<int32_t> ids = {2, 0};
   HostMatrix out(DType::kFloat32, 2, 2);
-  ops_->Embed(*table, {ids.data(), 2}, out.view());
+  ops_->Embed(*table, {ids.data(), 2}, {}, out.view());
   EXPECT_EQ(out.at(0, 0), 5);
   EXPECT_EQ(out.at(0, 1), 6);
   EXPECT_EQ(out.at(1, 1), 2);
 }
 
 TEST_F(ReferenceOpsTest, RmsNormDividesByTheRootMeanSquare) {
-  const DeviceVector weight = ops_->MakeVector(std::vector<float>{1.0F, 2.0F}).value();
+  const Norm norm{
+      NormKind::kRms, ops_->MakeVector(std::vector<float>{1.0F, 2.0F}).value(), {}, 0.5F};
   HostMatrix x(DType::kFloat32, 1, 2);
   x.set(0, 0, 3);
   x.set(0, 1, 4);
@@ -66,7 +67,8 @@ TEST_F(ReferenceOpsTest, RmsNormDividesByTheRootMeanSquare) {
   delta.set(0, 0, 1);
   delta.set(0, 1, -1);
   HostMatrix out(DType::kFloat32, 1, 2);
-  ops_->AddRmsNorm(x.view(), delta.view(), weight, 0.5F, out.view());
+  ops_->AddNormalise(
+      {.residual = x.view(), .delta = delta.view(), .norm = norm, .out = out.view()});
   EXPECT_EQ(x.at(0, 0), 4);
   EXPECT_EQ(x.at(0, 1), 3);
   const double scale = 1.0 / std::sqrt(12.5 + 0.5);
@@ -74,14 +76,14 @@ TEST_F(ReferenceOpsTest, RmsNormDividesByTheRootMeanSquare) {
   EXPECT_FLOAT_EQ(out.at(0, 1), static_cast<float>(6 * scale));
 }
 
-TEST_F(ReferenceOpsTest, SiluMulTakesTheGateFromTheFirstHalf) {
+TEST_F(ReferenceOpsTest, AGatedActivationTakesTheGateFromTheFirstHalf) {
   HostMatrix gate_up(DType::kFloat32, 1, 4);
   gate_up.set(0, 0, 0);
   gate_up.set(0, 1, 2);
   gate_up.set(0, 2, 5);
   gate_up.set(0, 3, 3);
   HostMatrix out(DType::kFloat32, 1, 2);
-  ops_->SiluMul(gate_up.view(), out.view());
+  ops_->GatedActivation({}, gate_up.view(), out.view());
   EXPECT_EQ(out.at(0, 0), 0);
   EXPECT_FLOAT_EQ(out.at(0, 1), static_cast<float>(6 / (1 + std::exp(-2.0))));
 }

@@ -17,13 +17,20 @@ void Finish(const FinishArgs& args);
 // pack_kernels.cc
 void PackPanelFloat(const PackPanelArgs& args);
 void PackPanelBf16(const PackPanelArgs& args);
-void UnpackColumnFloat(const void* panel, int64_t column, int64_t width, float* out);
-void UnpackColumnBf16(const void* panel, int64_t column, int64_t width, float* out);
+void EmbedColumnFloat(const void* panel, int64_t column, const EmbedRowArgs& args);
+void EmbedColumnBf16(const void* panel, int64_t column, const EmbedRowArgs& args);
+
+// norm_kernels.cc
+void Normalise(const NormArgs& args);
+
+// activation_kernels.cc
+void Activate(const ActivationArgs& args);
+void AddScaled(const AddScaledArgs& args);
+void Softcap(float* x, int64_t width, float scale, float cap);
 
 // row_kernels.cc
-void RmsNorm(const NormArgs& args);
-void SiluMul(const SiluMulArgs& args);
 void CopyRow(const void* in, ElementType in_type, int64_t width, void* out, ElementType out_type);
+void EmbedRow(const void* in, ElementType in_type, const EmbedRowArgs& args);
 
 }  // namespace quire::QUIRE_ISA
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "core/cpu/simd/element_type.h"
+#include "ops/op_kinds.h"
 
 namespace quire {
 
@@ -81,28 +82,58 @@ struct PackPanelArgs {
 };
 
 struct NormArgs {
-  float* x;  // [rows, E]; written where delta is given
+  NormKind kind;
+  void* x;  // [rows, E]; written where delta is given or into_x
   int64_t x_stride;
-  const void* delta;  // [rows, E] or null: x += delta first
+  ElementType x_type;  // fp32 where it is written
+  const void* delta;   // [rows, E] or null: x += delta_scale * delta first
   int64_t delta_stride;
   ElementType delta_type;
-  const float* weight;  // [E]
+  float delta_scale;
+  const float* weight;  // [E] or null: ones
+  const float* bias;    // [E] or null: zeros
   float eps;
-  void* out;  // [rows, E]
+  bool into_x;  // the result goes into x too
+  void* out;    // [rows, E]; may be x
   int64_t out_stride;
   ElementType out_type;
   int64_t rows;
   int64_t width;
 };
 
-struct SiluMulArgs {
-  const void* gate_up;  // [rows, 2 F]: gate, up
-  int64_t gate_up_stride;
-  void* out;  // [rows, F]
+struct ActivationArgs {
+  ActivationParams params;
+  bool gated;
+  const void* x;  // [rows, F], or where gated [rows, 2 F]: gate, up
+  int64_t x_stride;
+  void* out;  // [rows, F]; may be x where not gated
   int64_t out_stride;
   ElementType type;
   int64_t rows;
   int64_t width;  // F
+};
+
+// out += scale * sigmoid(gate) * x.
+struct AddScaledArgs {
+  const void* x;  // [rows, E]
+  int64_t x_stride;
+  ElementType x_type;
+  float scale;
+  const void* gate;  // [rows, 1] or null: no such factor
+  int64_t gate_stride;
+  ElementType gate_type;
+  float* out;  // [rows, E]
+  int64_t out_stride;
+  int64_t rows;
+  int64_t width;
+};
+
+// out = scale * row, or out += it.
+struct EmbedRowArgs {
+  float scale;
+  bool accumulate;
+  int64_t width;
+  float* out;
 };
 
 // Where two functions stand, [0] takes fp32 weights and activations, [1] bf16.
@@ -113,10 +144,14 @@ struct OpsKernels {
   void (*gemm[2])(const GemmArgs&);
   void (*pack_panel[2])(const PackPanelArgs&);
   void (*finish)(const FinishArgs&);
-  // out [width] fp32 = a column of a panel: one output feature's weights.
-  void (*unpack_column[2])(const void* panel, int64_t column, int64_t width, float* out);
-  void (*rms_norm)(const NormArgs&);
-  void (*silu_mul)(const SiluMulArgs&);
+  // Of a column of a panel: one output feature's weights.
+  void (*embed_column[2])(const void* panel, int64_t column, const EmbedRowArgs&);
+  void (*embed_row)(const void* in, ElementType in_type, const EmbedRowArgs&);
+  void (*normalise)(const NormArgs&);
+  void (*activate)(const ActivationArgs&);
+  void (*add_scaled)(const AddScaledArgs&);
+  // x [width] = cap tanh(scale x / cap), or scale x where cap is 0.
+  void (*softcap)(float* x, int64_t width, float scale, float cap);
   // out [width] = in [width] in another type; out is fp32 or bf16.
   void (*copy_row)(const void* in, ElementType in_type, int64_t width, void* out,
                    ElementType out_type);

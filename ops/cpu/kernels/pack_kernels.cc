@@ -57,9 +57,9 @@ void PackPanel(const PackPanelArgs& p) {
 
 // One word of each step, 256 bytes apart.
 template <bool kPairs>
-void UnpackColumn(const void* panel, int64_t column, int64_t width, float* out) {
+void EmbedColumn(const void* panel, int64_t column, const EmbedRowArgs& e) {
   const auto* words = static_cast<const uint32_t*>(panel) + column;
-  for (int64_t i = 0; i < width; ++i) {
+  for (int64_t i = 0; i < e.width; ++i) {
     uint32_t bits = 0;
     if constexpr (kPairs) {
       const uint32_t pair = words[i / 2 * kPanelColumns];
@@ -67,7 +67,10 @@ void UnpackColumn(const void* panel, int64_t column, int64_t width, float* out) 
     } else {
       bits = words[i * kPanelColumns];
     }
-    __builtin_memcpy(out + i, &bits, sizeof(bits));
+    float weight = 0.0F;
+    __builtin_memcpy(&weight, &bits, sizeof(bits));
+    weight *= e.scale;
+    e.out[i] = e.accumulate ? e.out[i] + weight : weight;
   }
 }
 
@@ -76,11 +79,11 @@ void UnpackColumn(const void* panel, int64_t column, int64_t width, float* out) 
 void PackPanelFloat(const PackPanelArgs& p) { PackPanel<false>(p); }
 void PackPanelBf16(const PackPanelArgs& p) { PackPanel<true>(p); }
 
-void UnpackColumnFloat(const void* panel, int64_t column, int64_t width, float* out) {
-  UnpackColumn<false>(panel, column, width, out);
+void EmbedColumnFloat(const void* panel, int64_t column, const EmbedRowArgs& e) {
+  EmbedColumn<false>(panel, column, e);
 }
-void UnpackColumnBf16(const void* panel, int64_t column, int64_t width, float* out) {
-  UnpackColumn<true>(panel, column, width, out);
+void EmbedColumnBf16(const void* panel, int64_t column, const EmbedRowArgs& e) {
+  EmbedColumn<true>(panel, column, e);
 }
 
 }  // namespace quire::QUIRE_ISA

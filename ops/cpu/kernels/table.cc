@@ -10,9 +10,12 @@ const OpsKernels kOpsKernels = {
     .gemm = {GemmFloat, GemmBf16},
     .pack_panel = {PackPanelFloat, PackPanelBf16},
     .finish = Finish,
-    .unpack_column = {UnpackColumnFloat, UnpackColumnBf16},
-    .rms_norm = RmsNorm,
-    .silu_mul = SiluMul,
+    .embed_column = {EmbedColumnFloat, EmbedColumnBf16},
+    .embed_row = EmbedRow,
+    .normalise = Normalise,
+    .activate = Activate,
+    .add_scaled = AddScaled,
+    .softcap = Softcap,
     .copy_row = CopyRow,
 };
 
