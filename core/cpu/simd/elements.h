@@ -7,6 +7,9 @@
 
 namespace quire::QUIRE_ISA {
 
+// Lanes of a vector that `left` elements fill.
+inline int LanesOf(int64_t left) { return static_cast<int>(left < kLanes ? left : kLanes); }
+
 // Elements [index, index + n) widened to fp32, zeros behind them; n in [1, kLanes].
 inline Vec LoadElements(const void* data, ElementType type, int64_t index, int n) {
   if (type == ElementType::kFloat32) {

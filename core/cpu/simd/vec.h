@@ -12,6 +12,7 @@
 //   Add Sub Mul Div Max Min Sqrt, Fma(a, b, c) = a b + c
 //   KeepLanes(x, begin, end, other)   lanes of x in [begin, end), else other; bounds in [0, kLanes]
 //   ZeroWhereLess(x, a, b)    x, or 0 where a < b
+//   WhereLess(a, b, x, y)     x where a < b, else y
 //   ReduceAdd, ReduceMax      over lanes, always in the same order
 //   EvenOfPairs, OddOfPairs   the two bf16 of each lane, widened (exact); PackBf16Pairs rounds back
 //   LoadBf16, StoreBf16, LoadHalf (and ...First)   kLanes narrow numbers; stores round to nearest

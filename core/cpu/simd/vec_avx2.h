@@ -46,6 +46,9 @@ inline Vec KeepLanes(Vec x, int begin, int end, float other) {
 inline Vec ZeroWhereLess(Vec x, Vec a, Vec b) {
   return _mm256_and_ps(x, _mm256_cmp_ps(a, b, _CMP_NLT_UQ));
 }
+inline Vec WhereLess(Vec a, Vec b, Vec x, Vec y) {
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
 
 inline float ReduceAdd(Vec x) {
   __m128 sum = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

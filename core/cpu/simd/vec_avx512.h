@@ -43,6 +43,9 @@ inline Vec KeepLanes(Vec x, int begin, int end, float other) {
 inline Vec ZeroWhereLess(Vec x, Vec a, Vec b) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), x);
 }
+inline Vec WhereLess(Vec a, Vec b, Vec x, Vec y) {
+  return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
 
 inline float ReduceAdd(Vec x) {
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));

@@ -56,6 +56,7 @@ inline Vec KeepLanes(Vec x, int begin, int end, float other) {
   return x;
 }
 inline Vec ZeroWhereLess(Vec x, Vec a, Vec b) { return (Vec)((Bits)x & ~(Bits)(a < b)); }
+inline Vec WhereLess(Vec a, Vec b, Vec x, Vec y) { return Blend((Bits)(a < b), x, y); }
 
 inline float ReduceAdd(Vec x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 inline float ReduceMax(Vec x) {
