@@ -7,7 +7,8 @@
 // A batch is varlen: the rows of entry e are [query_start[e], query_start[e + 1]), consecutive
 // positions of one sequence that end at kv_len[e] - 1. A row at position p sees the keys of
 // positions [max(0, p - window + 1), p]; window 0 means all of [0, p]. Prefill chunks and decode
-// tokens differ in length only.
+// tokens differ in length only. A prefix (KvPrefix) lies in front of the window; encoders
+// (EncoderParams) see both ways.
 //
 // Law: a row's result depends on its query and on the keys and values that it sees, to the bit;
 // never on the chunk it came in, on its neighbours or on the number of threads.
@@ -50,6 +51,11 @@ struct AttentionBatch {
   DeviceArray<const int32_t> table_start;  // [S + 1]
   DeviceArray<const int32_t> first_block;  // [S]
   DeviceArray<const int32_t> blocks;       // [table_start[S]], BlockIds
+  // Only where a prefix is the sequence's own (KvPrefix): the pages of its first positions, for
+  // min(N, kv_len) of them. The table above need not hold them.
+  DeviceArray<const int32_t> prefix_start;   // [S + 1]
+  DeviceArray<const int32_t> prefix_blocks;  // [prefix_start[S]], BlockIds
+  DeviceArray<const int32_t> rope_rows2;     // [T], of q2
 };
 
 // Rotation tables, fp32, computed in fp64. Which row holds a token's angles is the batch's say:
@@ -58,18 +64,63 @@ struct RopeTable {
   const float* cos = nullptr;  // [num_rows, rotary_dim / 2]
   const float* sin = nullptr;
   int64_t num_rows = 0;
-  int rotary_dim = 0;  // even, <= D; dims from rotary_dim on pass through
+  int rotary_dim = 0;        // even, <= D; dims from rotary_dim on pass through; 0: no rotation
+  bool interleaved = false;  // dim 2i turns with 2i + 1, else i with i + rotary_dim / 2
+};
+
+// How queries and keys are normalised before the rotation.
+enum class QkNorm {
+  kNone,
+  kPerHead,           // RMS norm of each head
+  kFullWidth,         // one RMS norm over all H D dims of the query, one over the Hkv D of the key
+  kPerHeadLayerNorm,  // layer norm of each head, without bias
 };
 
 // The fused QK-norm + RoPE + KV write, from the merged row and in one pass over it.
 struct NormRopeWriteParams {
-  DeviceMatrix qkv;               // act [T, H D + Hkv D + Hkv Dv]: queries, keys, values
-  GqaShape shape;                 //
-  const float* q_norm = nullptr;  // [D] RMS norm weight of each query head, or null: no norm
-  const float* k_norm = nullptr;  // [D]
-  float norm_eps = 1e-6F;         //
-  RopeTable rope;                 // half-split: dim i turns with dim i + rotary_dim / 2
-  PagedKvView kv;
+  DeviceMatrix qkv;                // act [T, H D + Hkv D + Hkv Dv]: queries, keys, values
+  GqaShape shape;                  //
+  QkNorm qk_norm = QkNorm::kNone;  //
+  const float* q_norm = nullptr;   // [D]; [H, D] at full width or where weights_per_head; null: 1
+  const float* k_norm = nullptr;   // [D]; [Hkv, D] likewise
+  bool weights_per_head = false;   // each head has norm weights of its own
+  float norm_eps = 1e-6F;          //
+  RopeTable rope;                  //
+  PagedKvView kv;                  // unset in NormRope
+  DeviceMatrix q2;                 // act [T, H D] or unset: the queries rotated by rope_rows2
+};
+
+// A matrix that is added to the scores: data[h head_stride + t row_stride + j] for head h, row t of
+// the batch and the key of position j. A head_stride of 0 shares it between heads. -infinity hides
+// a key.
+struct AttentionBias {
+  const float* data = nullptr;
+  int64_t head_stride = 0;
+  int64_t row_stride = 0;
+};
+
+// What becomes of the scores s = scale q k^T on their way into the softmax, in this order. Unset
+// fields do nothing.
+struct ScoreRules {
+  float softcap = 0.0F;                 // c > 0: s = c tanh(s / c)
+  const float* alibi_slopes = nullptr;  // [H]: s += slope (key position - query position)
+  AttentionBias bias;                   // s += bias
+  const float* sink_logits = nullptr;   // [H]: a further score of every row, without a value
+};
+
+// Keys that rows see in front of their windows.
+//  - Of the row's own sequence (StreamingLLM; Xiao et al. 2023): its first N positions, in the
+//  pages
+//    batch.prefix_blocks. A row at p sees [0, min(N, p + 1)) through q2, where that is set, and
+//    [max(N, p - window + 1), p] through q. With q2 rotated at min(p, N + window - 1) keys stay
+//    rotated as they are stored, and rows before N + window have plain attention.
+//  - Shared: the layer's N learned keys and values, the first of `blocks`, seen by every row. For
+//    ALiBi they lie at positions -N .. -1.
+struct KvPrefix {
+  int tokens = 0;  // N; 0: none
+  bool shared = false;
+  DeviceArray<const int32_t> blocks;  // where shared: [ceil(N / B)] BlockIds
+  DeviceMatrix q2;                    // act [T, H D] or unset: q
 };
 
 struct GqaParams {
@@ -77,7 +128,19 @@ struct GqaParams {
   DeviceMatrix out;    // act [T, H Dv]
   GqaShape shape;      //
   float scale = 1.0F;  // of q k^T, commonly 1 / sqrt(D)
-  PagedKvView kv;
+  PagedKvView kv;      //
+  ScoreRules scores;   //
+  KvPrefix prefix;     // not together with a bias
+};
+
+// Attention among the rows of each sequence itself, without a cache. A row at position p sees the
+// keys of |p - k| <= shape.window / 2 (the local attention of ModernBERT), all where window is 0.
+struct EncoderParams {
+  DeviceMatrix qkv;  // after NormRope: rotated q and k, and v
+  DeviceMatrix out;  // act [T, H Dv]
+  GqaShape shape;
+  float scale = 1.0F;
+  ScoreRules scores;
 };
 
 class Attention {
@@ -88,9 +151,18 @@ class Attention {
   // the rows' slots. Arithmetic in fp32, rounded once.
   virtual void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) = 0;
 
+  // The same without the write: q and k in place.
+  virtual void NormRope(const NormRopeWriteParams& params,
+                        DeviceArray<const int32_t> rope_rows) = 0;
+
   // out = softmax(scale q k^T) v for every row and head. Every key that a row sees has been
   // written. Nothing outside those keys is read into a result: it may be NaN or a wild block id.
   virtual void Gqa(const GqaParams& params, const AttentionBatch& batch) = 0;
+
+  // The same among the rows [query_start[s], query_start[s + 1]) of each sequence s, whose
+  // positions count from 0.
+  virtual void Encode(const EncoderParams& params,
+                      DeviceArray<const int32_t> query_start) = 0;  // [S + 1], first 0, last T
 
   // dst <- src for each pair {src, dst} of pages of one layer (copy-on-write).
   virtual void CopyPages(const PagedKvView& kv,

@@ -2,19 +2,24 @@
 
 #include <algorithm>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 
 namespace quire {
 namespace {
 
-void CheckShape(const GqaShape& shape, const PagedKvView& kv) {
+void CheckShape(const GqaShape& shape) {
   QUIRE_CHECK_GT(shape.num_kv_heads, 0);
   QUIRE_CHECK_GT(shape.num_heads, 0);
   QUIRE_CHECK_EQ(shape.num_heads % shape.num_kv_heads, 0);
   QUIRE_CHECK_GT(shape.head_dim, 0);
   QUIRE_CHECK_EQ(shape.head_dim % 2, 0);
-  QUIRE_CHECK_EQ(shape.value_dim, shape.head_dim);
+  QUIRE_CHECK_GT(shape.value_dim, 0);
+  QUIRE_CHECK_EQ(shape.value_dim % 2, 0);
   QUIRE_CHECK_GE(shape.window, 0);
+}
+
+void CheckKv(const GqaShape& shape, const PagedKvView& kv) {
   QUIRE_CHECK_EQ(kv.layout.num_kv_heads, shape.num_kv_heads);
   QUIRE_CHECK_EQ(kv.layout.head_dim, shape.head_dim);
   QUIRE_CHECK_EQ(kv.layout.value_dim, shape.value_dim);
@@ -29,51 +34,128 @@ void CheckQkv(const DeviceMatrix& qkv, const GqaShape& shape) {
   if (qkv.rows > 1) QUIRE_CHECK_GE(qkv.row_stride, qkv.cols);
 }
 
-// A wrong row reads behind the rotation tables, a wrong slot writes outside the cache. The
-// extremes are found first: such loops vectorise, a CHECK per row would not.
-void CheckRows(const NormRopeWriteParams& params, const AttentionBatch& batch) {
-  int32_t first_rope_row = 0;
-  int32_t last_rope_row = -1;
-  int64_t first_slot = 0;
-  int64_t last_slot = -1;
-  for (int64_t row = 0; row < batch.rope_rows.size; ++row) {
-    first_rope_row = std::min(first_rope_row, batch.rope_rows.data[row]);
-    last_rope_row = std::max(last_rope_row, batch.rope_rows.data[row]);
+// A matrix of results or of further queries beside `qkv`.
+void CheckBeside(const DeviceMatrix& m, const DeviceMatrix& qkv, int64_t cols) {
+  QUIRE_CHECK(m.dtype == qkv.dtype);
+  QUIRE_CHECK_EQ(m.rows, qkv.rows);
+  QUIRE_CHECK_EQ(m.cols, cols);
+  if (m.rows > 1) QUIRE_CHECK_GE(m.row_stride, m.cols);
+}
+
+void CheckOptionalQ2(const DeviceMatrix& q2, const DeviceMatrix& qkv, const GqaShape& shape) {
+  if (q2.data != nullptr) CheckBeside(q2, qkv, int64_t{shape.num_heads} * shape.head_dim);
+}
+
+// The extremes are found first: such a loop vectorises, a CHECK per row would not.
+struct Extremes {
+  int64_t least = 0;
+  int64_t most = -1;
+};
+
+template <typename T>
+Extremes FindExtremes(DeviceArray<const T> numbers) {
+  T least = 0;
+  T most = -1;
+  for (int64_t i = 0; i < numbers.size; ++i) {
+    least = std::min(least, numbers.data[i]);
+    most = std::max(most, numbers.data[i]);
   }
-  for (int64_t row = 0; row < batch.slots.size; ++row) {
-    first_slot = std::min(first_slot, batch.slots.data[row]);
-    last_slot = std::max(last_slot, batch.slots.data[row]);
-  }
+  return {int64_t{least}, int64_t{most}};
+}
+
+// A wrong row reads behind the rotation tables.
+void CheckRopeRows(const NormRopeWriteParams& params, DeviceArray<const int32_t> rows) {
+  QUIRE_CHECK_EQ(rows.size, params.qkv.rows);
+  const auto [first_rope_row, last_rope_row] = FindExtremes(rows);
   QUIRE_CHECK_GE(first_rope_row, 0);
+  if (params.rope.rotary_dim > 0) QUIRE_CHECK_LT(last_rope_row, params.rope.num_rows);
+}
+
+// A wrong slot writes outside the cache.
+void CheckSlots(const NormRopeWriteParams& params, DeviceArray<const int64_t> slots) {
+  QUIRE_CHECK_EQ(slots.size, params.qkv.rows);
+  const auto [first_slot, last_slot] = FindExtremes(slots);
   QUIRE_CHECK_GE(first_slot, 0);
   QUIRE_CHECK_LT(last_slot, params.kv.num_blocks * params.kv.layout.block_tokens);
-  if (params.rope.rotary_dim > 0) QUIRE_CHECK_LT(last_rope_row, params.rope.num_rows);
+}
+
+void CheckRules(const ScoreRules& rules, int64_t most_keys) {
+  QUIRE_CHECK_GE(rules.softcap, 0.0F);
+  if (rules.bias.data == nullptr) return;
+  QUIRE_CHECK_GE(rules.bias.head_stride, 0);
+  QUIRE_CHECK_GE(rules.bias.row_stride, most_keys);
+}
+
+void CheckPrefix(const GqaParams& params, const AttentionBatch& batch) {
+  const KvPrefix& prefix = params.prefix;
+  QUIRE_CHECK_GE(prefix.tokens, 0);
+  if (prefix.tokens == 0) return;
+  CheckOptionalQ2(prefix.q2, params.qkv, params.shape);
+  QUIRE_CHECK(params.scores.bias.data == nullptr) << "a bias has no columns for a prefix";
+  const int block_tokens = params.kv.layout.block_tokens;
+  if (prefix.shared) {
+    QUIRE_CHECK_GE(prefix.blocks.size * block_tokens, int64_t{prefix.tokens});
+    return;
+  }
+  QUIRE_CHECK_GT(params.shape.window, 0) << "without a window there is nothing to keep";
+  QUIRE_CHECK_EQ(batch.prefix_start.size, batch.kv_len.size + 1);
+  for (int64_t e = 0; e < batch.kv_len.size; ++e) {
+    const int32_t pages = batch.prefix_start.data[e + 1] - batch.prefix_start.data[e];
+    const int32_t tokens = std::min(prefix.tokens, batch.kv_len.data[e]);
+    QUIRE_CHECK_GE(pages, CeilDiv(tokens, block_tokens)) << "entry " << e;
+  }
+}
+
+// Starts of `entries` runs of rows.
+void CheckQueryStart(DeviceArray<const int32_t> query_start, int64_t rows) {
+  QUIRE_CHECK_GE(query_start.size, 1);
+  QUIRE_CHECK_EQ(query_start.data[0], 0);
+  QUIRE_CHECK_EQ(query_start.data[query_start.size - 1], rows);
 }
 
 }  // namespace
 
-void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
-  CheckShape(params.shape, params.kv);
+void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) {
+  CheckShape(params.shape);
   CheckQkv(params.qkv, params.shape);
-  QUIRE_CHECK_EQ(batch.rope_rows.size, params.qkv.rows);
-  QUIRE_CHECK_EQ(batch.slots.size, params.qkv.rows);
   QUIRE_CHECK_EQ(params.rope.rotary_dim % 2, 0);
   QUIRE_CHECK_LE(params.rope.rotary_dim, params.shape.head_dim);
-  CheckRows(params, batch);
+  CheckRopeRows(params, rope_rows);
+}
+
+void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
+  CheckNormRope(params, batch.rope_rows);
+  CheckKv(params.shape, params.kv);
+  CheckSlots(params, batch.slots);
+  CheckOptionalQ2(params.q2, params.qkv, params.shape);
+  if (params.q2.data != nullptr) CheckRopeRows(params, batch.rope_rows2);
 }
 
 void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {
-  CheckShape(params.shape, params.kv);
+  CheckShape(params.shape);
+  CheckKv(params.shape, params.kv);
   CheckQkv(params.qkv, params.shape);
-  QUIRE_CHECK(params.out.dtype == params.qkv.dtype);
-  QUIRE_CHECK_EQ(params.out.rows, params.qkv.rows);
-  QUIRE_CHECK_EQ(params.out.cols, params.shape.out_width());
-  if (params.out.rows > 1) QUIRE_CHECK_GE(params.out.row_stride, params.out.cols);
+  CheckBeside(params.out, params.qkv, params.shape.out_width());
   const int64_t entries = batch.kv_len.size;
   QUIRE_CHECK_EQ(batch.query_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.table_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.first_block.size, entries);
-  QUIRE_CHECK_EQ(batch.query_start.data[entries], params.qkv.rows);
+  CheckQueryStart(batch.query_start, params.qkv.rows);
+  CheckRules(params.scores, FindExtremes(batch.kv_len).most);
+  CheckPrefix(params, batch);
+}
+
+void CheckEncode(const EncoderParams& params, DeviceArray<const int32_t> query_start) {
+  CheckShape(params.shape);
+  CheckQkv(params.qkv, params.shape);
+  CheckBeside(params.out, params.qkv, params.shape.out_width());
+  CheckQueryStart(query_start, params.qkv.rows);
+  int64_t most_keys = 0;
+  for (int64_t s = 0; s + 1 < query_start.size; ++s) {
+    QUIRE_CHECK_LE(query_start.data[s], query_start.data[s + 1]);
+    most_keys = std::max<int64_t>(most_keys, query_start.data[s + 1] - query_start.data[s]);
+  }
+  CheckRules(params.scores, most_keys);
 }
 
 }  // namespace quire

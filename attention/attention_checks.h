@@ -7,7 +7,9 @@
 namespace quire {
 
 void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch);
+void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows);
 void CheckGqa(const GqaParams& params, const AttentionBatch& batch);
+void CheckEncode(const EncoderParams& params, DeviceArray<const int32_t> query_start);
 
 }  // namespace quire
 

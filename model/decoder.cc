@@ -98,6 +98,7 @@ void Decoder::AttentionBlock(int layer, const ModelBatch& batch) {
   ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), qkv);
   attention_.NormRopeWrite({.qkv = qkv,
                             .shape = shape,
+                            .qk_norm = config_.qk_norm,
                             .q_norm = weights.q_norm.data(),
                             .k_norm = weights.k_norm.data(),
                             .norm_eps = config_.norm_eps,

@@ -19,11 +19,6 @@
 
 namespace quire {
 
-enum class QkNorm : uint8_t {
-  kNone,
-  kPerHead,  // RMS norm of each head's D dims, one weight [D] for all query (key) heads
-};
-
 struct ModelConfig {
   std::string architecture;  // "Qwen3ForCausalLM", ...
   std::string model_type;    // "qwen3", ...

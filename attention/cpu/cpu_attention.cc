@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "attention/attention_checks.h"
 #include "attention/cpu/attention_kernel_table.h"
+#include "attention/cpu/gqa_driver.h"
 #include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/cpu/element_type_of.h"
@@ -15,85 +17,146 @@
 namespace quire {
 namespace {
 
-// Items per thread that keep all threads busy to the end; with fewer, long sequences are cut along
-// their keys.
-constexpr int64_t kItemsPerThread = 4;
-
-// Of the states that such cuts leave, per thread.
-constexpr int64_t kPartialNumbersPerThread = int64_t{1} << 19;
-
 // Elements of the merged row that one task of NormRopeWrite takes: long against a fork.
 constexpr int64_t kTaskElements = 8192;
 
+// The pages that an encoder's keys and values are packed into, as tiles like them best.
+constexpr int kEncoderBlockTokens = 64;
+
+// Pages beyond those of the longest sequence: short ones share a wave, each with a page begun.
+constexpr int64_t kSpareEncoderPages = 64;
+
 int64_t Bytes(DType dtype) { return static_cast<int64_t>(DTypeBytes(dtype)); }
 
-// How one entry is cut into items: key/value heads x blocks of a group's heads x blocks of queries,
-// and, where `splits` is not 0, x splits of the keys.
-struct Entry {
-  int64_t first_item = 0;
-  int64_t queries = 0;
-  int64_t item_queries = 0;  // the most of one item
-  int64_t first_split = 0;
-  int64_t splits = 0;
-  int64_t first_partial = 0;  // number in the partials' buffer
-  int64_t first_merge = 0;    // counts the items of cut entries
+NormKind ToNormKind(QkNorm norm) {
+  switch (norm) {
+    case QkNorm::kNone:
+      return NormKind::kNone;
+    case QkNorm::kPerHead:
+      return NormKind::kRmsPerHead;
+    case QkNorm::kFullWidth:
+      return NormKind::kRmsFullWidth;
+    case QkNorm::kPerHeadLayerNorm:
+      return NormKind::kLayerPerHead;
+  }
+  return NormKind::kNone;
+}
+
+KvPages ToKvPages(const PagedKvView& kv) {
+  KvPages pages;
+  pages.base = static_cast<char*>(kv.base);
+  pages.page_stride_bytes = kv.page_stride_bytes;
+  pages.block_tokens = kv.layout.block_tokens;
+  pages.type = ToElementType(kv.layout.dtype);
+  return pages;
+}
+
+// Sequences that an encoder's scratch pages hold at once, as a batch over those pages.
+struct EncoderWave {
+  int64_t first_row = 0;  // of the batch
+  std::vector<int32_t> query_start, kv_len, table_start, first_block, blocks;
+
+  // `pages` pages, of which sequence s has [table_start[s], table_start[s + 1]).
+  EncoderWave(int64_t max_entries, int64_t pages) : first_block(max_entries, 0), blocks(pages) {
+    query_start.reserve(max_entries + 1);
+    kv_len.reserve(max_entries);
+    table_start.reserve(max_entries + 1);
+    std::iota(blocks.begin(), blocks.end(), 0);
+  }
+
+  // Takes the sequences from `begin` on that fit; returns the first that does not.
+  int64_t Fill(DeviceArray<const int32_t> starts, int64_t begin) {
+    first_row = starts.data[begin];
+    query_start.assign(1, 0);
+    table_start.assign(1, 0);
+    kv_len.clear();
+    int64_t s = begin;
+    for (; s + 1 < starts.size; ++s) {
+      const int32_t tokens = starts.data[s + 1] - starts.data[s];
+      const int64_t end = table_start.back() + CeilDiv(tokens, kEncoderBlockTokens);
+      if (end > static_cast<int64_t>(blocks.size())) break;
+      query_start.push_back(query_start.back() + tokens);
+      kv_len.push_back(tokens);
+      table_start.push_back(static_cast<int32_t>(end));
+    }
+    QUIRE_CHECK_GT(s, begin) << "a sequence is longer than encoder_tokens";
+    return s;
+  }
+
+  AttentionBatch batch() const {
+    AttentionBatch view;
+    view.query_start = {query_start.data(), static_cast<int64_t>(query_start.size())};
+    view.kv_len = {kv_len.data(), static_cast<int64_t>(kv_len.size())};
+    view.table_start = {table_start.data(), static_cast<int64_t>(table_start.size())};
+    view.first_block = {first_block.data(), view.kv_len.size};
+    view.blocks = {blocks.data(), table_start.back()};
+    return view;
+  }
 };
 
 class CpuAttention : public Attention {
  public:
-  CpuAttention(ThreadPool& pool, CpuIsa isa, const CpuAttentionLimits& limits, DeviceBuffer scratch,
-               DeviceBuffer partials)
+  CpuAttention(ThreadPool& pool, CpuIsa isa, const CpuAttentionLimits& limits,
+               int64_t scratch_numbers, DeviceBuffer scratch, DeviceBuffer partials,
+               DeviceBuffer encoder_pages)
       : pool_(pool),
         kernels_(AttentionKernelsFor(isa)),
         limits_(limits),
+        scratch_numbers_(scratch_numbers),
         scratch_(std::move(scratch)),
         partials_(std::move(partials)),
-        entries_(limits.max_entries + 1) {}
+        encoder_pages_(std::move(encoder_pages)),
+        driver_(pool, kernels_, limits.max_entries, Scratch(0), scratch_numbers,
+                static_cast<float*>(partials_.data()),
+                static_cast<int64_t>(partials_.bytes() / sizeof(float))),
+        wave_(limits.max_entries, EncoderPages(limits)) {}
+
+  static int64_t EncoderPages(const CpuAttentionLimits& limits) {
+    if (limits.encoder_tokens == 0) return 0;
+    return CeilDiv(limits.encoder_tokens, kEncoderBlockTokens) + kSpareEncoderPages;
+  }
 
   void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) override {
     CheckNormRopeWrite(params, batch);
-    QUIRE_CHECK_LE(params.shape.head_dim, limits_.max_head_dim);
-    const int64_t tokens = params.qkv.rows;
-    const int64_t per_task = std::max<int64_t>(1, kTaskElements / params.qkv.cols);
-    pool_.ParallelFor(CeilDiv(tokens, per_task), [&](int64_t task, int thread) {
-      const int64_t begin = task * per_task;
-      const KvPageLayout& layout = params.kv.layout;
-      NormRopeWriteArgs args;
-      args.qkv = static_cast<char*>(params.qkv.data) +
-                 begin * params.qkv.row_stride * Bytes(params.qkv.dtype);
-      args.qkv_stride = params.qkv.row_stride;
-      args.type = ToElementType(params.qkv.dtype);
-      args.tokens = std::min(per_task, tokens - begin);
-      args.num_heads = params.shape.num_heads;
-      args.num_kv_heads = params.shape.num_kv_heads;
-      args.head_dim = params.shape.head_dim;
-      args.q_norm = params.q_norm;
-      args.k_norm = params.k_norm;
-      args.norm_eps = params.norm_eps;
-      args.rope = {params.rope.cos, params.rope.sin, params.rope.rotary_dim};
-      args.rope_rows = batch.rope_rows.data + begin;
-      args.slots = batch.slots.data + begin;
-      args.pages = static_cast<char*>(params.kv.base);
-      args.page_stride_bytes = params.kv.page_stride_bytes;
-      args.block_tokens = layout.block_tokens;
-      args.cache_type = ToElementType(layout.dtype);
-      args.scratch = Scratch(thread);
-      kernels_.norm_rope_write(args);
-    });
+    RunNormRope(params, batch.rope_rows, batch.rope_rows2, batch.slots.data);
+  }
+
+  void NormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) override {
+    CheckNormRope(params, rope_rows);
+    RunNormRope(params, rope_rows, {}, nullptr);
   }
 
   void Gqa(const GqaParams& params, const AttentionBatch& batch) override {
     CheckGqa(params, batch);
-    QUIRE_CHECK_LE(params.shape.head_dim, limits_.max_head_dim);
-    QUIRE_CHECK_LE(batch.kv_len.size, limits_.max_entries);
-    const int block_tokens = params.kv.layout.block_tokens;
-    QUIRE_CHECK(block_tokens == 16 || block_tokens == 32 || block_tokens == 64) << block_tokens;
-    const Cut cut = CutBatch(params, batch);
-    pool_.ParallelFor(cut.items,
-                      [&](int64_t item, int thread) { RunItem(params, batch, cut, item, thread); });
-    if (cut.merges > 0) {
-      pool_.ParallelFor(cut.merges,
-                        [&](int64_t merge, int /*thread*/) { Merge(params, batch, cut, merge); });
+    CheckLimits(params.shape);
+    const int window = params.shape.window;
+    driver_.Run({params, batch, window > 0 ? window - 1 : kAllKeys, 0});
+  }
+
+  void Encode(const EncoderParams& params, DeviceArray<const int32_t> query_start) override {
+    CheckEncode(params, query_start);
+    CheckLimits(params.shape);
+    QUIRE_CHECK_LE(query_start.size - 1, limits_.max_entries);
+    const GqaShape& shape = params.shape;
+    GqaParams wave{params.qkv, params.out, shape, params.scale, {}, params.scores, {}};
+    wave.kv.layout = {shape.num_kv_heads, shape.head_dim, shape.value_dim, kEncoderBlockTokens,
+                      params.qkv.dtype};
+    wave.kv.base = encoder_pages_.data();
+    wave.kv.page_stride_bytes = static_cast<int64_t>(wave.kv.layout.page_bytes());
+    wave.kv.num_blocks = static_cast<int64_t>(wave_.blocks.size());
+    QUIRE_CHECK_LE(static_cast<int64_t>(wave.kv.layout.token_bytes()), limits_.encoder_token_bytes);
+    const int64_t around = shape.window > 0 ? shape.window / 2 : kAllKeys;
+    for (int64_t s = 0; s + 1 < query_start.size;) {
+      s = wave_.Fill(query_start, s);
+      const int64_t rows = wave_.query_start.back();
+      wave.qkv = params.qkv.Rows(wave_.first_row, rows);
+      wave.out = params.out.Rows(wave_.first_row, rows);
+      if (params.scores.bias.data != nullptr) {
+        wave.scores.bias.data =
+            params.scores.bias.data + wave_.first_row * params.scores.bias.row_stride;
+      }
+      PackWave(wave);
+      driver_.Run({wave, wave_.batch(), around, around});
     }
   }
 
@@ -108,166 +171,84 @@ class CpuAttention : public Attention {
   }
 
  private:
-  // How a batch is cut; `entries_` holds the rest.
-  struct Cut {
-    int64_t num_entries = 0;
-    int64_t head_blocks = 0;  // of a group
-    int64_t item_heads = 0;   // the most of one item
-    int64_t columns = 0;      // items of one block of queries: kv heads x head blocks
-    int64_t items = 0;
-    int64_t merges = 0;
-  };
-
   float* Scratch(int thread) const {
-    return static_cast<float*>(scratch_.data()) +
-           thread * kernels_.gqa_scratch_numbers(limits_.max_head_dim);
+    return static_cast<float*>(scratch_.data()) + thread * scratch_numbers_;
   }
 
-  Cut CutBatch(const GqaParams& params, const AttentionBatch& batch) {
+  void CheckLimits(const GqaShape& shape) const {
+    QUIRE_CHECK_LE(shape.head_dim, limits_.max_head_dim);
+    QUIRE_CHECK_LE(shape.value_dim, limits_.max_value_dim);
+  }
+
+  void RunNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows,
+                   DeviceArray<const int32_t> rope_rows2, const int64_t* slots) {
+    CheckLimits(params.shape);
+    const int64_t tokens = params.qkv.rows;
+    const int64_t per_task = std::max<int64_t>(1, kTaskElements / params.qkv.cols);
+    pool_.ParallelFor(CeilDiv(tokens, per_task), [&](int64_t task, int thread) {
+      const int64_t begin = task * per_task;
+      const GqaShape& shape = params.shape;
+      const NormKind kind = ToNormKind(params.qk_norm);
+      const bool each = params.weights_per_head || params.qk_norm == QkNorm::kFullWidth;
+      const int64_t weight_stride = each ? shape.head_dim : 0;
+      NormRopeWriteArgs args;
+      args.qkv = params.qkv.Rows(begin, 0).data;
+      args.qkv_stride = params.qkv.row_stride;
+      args.q2 = params.q2.data == nullptr ? nullptr : params.q2.Rows(begin, 0).data;
+      args.q2_stride = params.q2.row_stride;
+      args.type = ToElementType(params.qkv.dtype);
+      args.tokens = std::min(per_task, tokens - begin);
+      args.num_heads = shape.num_heads;
+      args.num_kv_heads = shape.num_kv_heads;
+      args.head_dim = shape.head_dim;
+      args.value_dim = shape.value_dim;
+      args.q_norm = {kind, params.q_norm, weight_stride, params.norm_eps};
+      args.k_norm = {kind, params.k_norm, weight_stride, params.norm_eps};
+      args.rope = {params.rope.cos, params.rope.sin, params.rope.rotary_dim,
+                   params.rope.interleaved};
+      args.rope_rows = rope_rows.data + begin;
+      args.rope_rows2 = args.q2 == nullptr ? nullptr : rope_rows2.data + begin;
+      args.slots = slots == nullptr ? nullptr : slots + begin;
+      args.pages = ToKvPages(params.kv);
+      args.scratch = Scratch(thread);
+      kernels_.norm_rope_write(args);
+    });
+  }
+
+  // The keys and values of the wave's rows into the scratch pages.
+  void PackWave(const GqaParams& params) {
     const GqaShape& shape = params.shape;
-    Cut cut;
-    cut.num_entries = batch.kv_len.size;
-    cut.head_blocks = CeilDiv(shape.group(), kItemRows);
-    cut.item_heads = CeilDiv(shape.group(), cut.head_blocks);
-    cut.columns = shape.num_kv_heads * cut.head_blocks;
-    for (int64_t e = 0; e < cut.num_entries; ++e) {
-      Entry& entry = entries_[e];
-      entry = Entry();
-      entry.queries = batch.query_start.data[e + 1] - batch.query_start.data[e];
-      entry.item_queries = std::max<int64_t>(1, kItemRows / cut.item_heads);
-      cut.items += cut.columns * CeilDiv(entry.queries, entry.item_queries);
-    }
-    const bool few = pool_.num_threads() > 1 && cut.items < kItemsPerThread * pool_.num_threads();
-    cut.items = 0;
-    int64_t partial_numbers = 0;
-    for (int64_t e = 0; e < cut.num_entries; ++e) {
-      Entry& entry = entries_[e];
-      entry.first_item = cut.items;
-      entry.first_merge = cut.merges;
-      entry.first_partial = partial_numbers;
-      int64_t items = cut.columns * CeilDiv(entry.queries, entry.item_queries);
-      if (few && entry.queries == 1) {
-        CutKeys(shape, batch.kv_len.data[e], items * PartialNumbers(cut.item_heads, shape.head_dim),
-                partial_numbers, entry);
-      }
-      if (entry.splits > 0) {
-        cut.merges += items;
-        partial_numbers += entry.splits * items * PartialNumbers(cut.item_heads, shape.head_dim);
-        items *= entry.splits;
-      }
-      cut.items += items;
-    }
-    entries_[cut.num_entries] = Entry();
-    entries_[cut.num_entries].first_item = cut.items;
-    entries_[cut.num_entries].first_merge = cut.merges;
-    return cut;
-  }
-
-  // Cuts one decoded row along its keys where they span splits and the states of those fit.
-  void CutKeys(const GqaShape& shape, int64_t kv_len, int64_t state_numbers, int64_t taken,
-               Entry& entry) const {
-    const int64_t begin = shape.window > 0 ? std::max<int64_t>(0, kv_len - shape.window) : 0;
-    const int64_t first = begin / kSplitTokens;
-    const int64_t splits = CeilDiv(kv_len, kSplitTokens) - first;
-    const auto room = static_cast<int64_t>(partials_.bytes() / sizeof(float));
-    if (splits < 2 || taken + splits * state_numbers > room) return;
-    entry.first_split = first;
-    entry.splits = splits;
-  }
-
-  // Item `index` of an entry, splits aside: its key/value head, heads and queries.
-  GqaItem MakeItem(const GqaParams& params, const AttentionBatch& batch, const Cut& cut, int64_t e,
-                   int64_t index) const {
-    const GqaShape& shape = params.shape;
-    const KvPageLayout& layout = params.kv.layout;
-    const Entry& entry = entries_[e];
-    const int64_t blocks = CeilDiv(entry.queries, entry.item_queries);
-    const int64_t column = index % cut.columns;
-    const int64_t block = blocks - 1 - index / cut.columns;  // the longest come first
-    const int64_t kv_head = column / cut.head_blocks;
-    const int64_t head_block = column % cut.head_blocks;
-    const int64_t group_begin = shape.group() * head_block / cut.head_blocks;
-    const int64_t group_end = shape.group() * (head_block + 1) / cut.head_blocks;
-    const int64_t query_begin = entry.queries * block / blocks;
-    const int64_t query_end = entry.queries * (block + 1) / blocks;
-    const int64_t first_col = (kv_head * shape.group() + group_begin) * shape.head_dim;
-    const int64_t row = batch.query_start.data[e] + query_begin;
-    GqaItem item;
-    item.q = static_cast<const char*>(params.qkv.data) +
-             (row * params.qkv.row_stride + first_col) * Bytes(params.qkv.dtype);
-    item.q_stride = params.qkv.row_stride;
-    item.out = static_cast<char*>(params.out.data) +
-               (row * params.out.row_stride + first_col) * Bytes(params.out.dtype);
-    item.out_stride = params.out.row_stride;
-    item.type = ToElementType(params.qkv.dtype);
-    item.queries = query_end - query_begin;
-    item.heads = group_end - group_begin;
-    item.first_position = batch.kv_len.data[e] - entry.queries + query_begin;
-    item.window = shape.window;
-    item.head_dim = shape.head_dim;
-    item.scale = params.scale;
-    const int64_t panel_bytes = layout.key_elements() * Bytes(layout.dtype);
-    item.kv.keys = static_cast<const char*>(params.kv.base) + kv_head * panel_bytes;
-    item.kv.values = item.kv.keys + shape.num_kv_heads * panel_bytes;
-    item.kv.page_stride_bytes = params.kv.page_stride_bytes;
-    item.kv.block_tokens = layout.block_tokens;
-    item.kv.blocks = batch.blocks.data + batch.table_start.data[e];
-    item.kv.first_block = batch.first_block.data[e];
-    item.kv.type = ToElementType(layout.dtype);
-    item.scratch = nullptr;
-    return item;
-  }
-
-  // The entry that holds item or merge number `number`, by `first` of each entry.
-  int64_t FindEntry(const Cut& cut, int64_t Entry::*first, int64_t number) const {
-    const auto begin = entries_.begin();
-    const auto found =
-        std::upper_bound(begin, begin + cut.num_entries, number,
-                         [&](int64_t n, const Entry& entry) { return n < entry.*first; });
-    return found - begin - 1;
-  }
-
-  // The states of an item of a cut entry: [splits] of PartialNumbers.
-  float* Partials(const Cut& cut, const GqaItem& item, const Entry& entry, int64_t index) const {
-    return static_cast<float*>(partials_.data()) + entry.first_partial +
-           index * entry.splits * PartialNumbers(cut.item_heads, item.head_dim);
-  }
-
-  void RunItem(const GqaParams& params, const AttentionBatch& batch, const Cut& cut, int64_t number,
-               int thread) {
-    const int64_t e = FindEntry(cut, &Entry::first_item, number);
-    const Entry& entry = entries_[e];
-    const int64_t within = number - entry.first_item;
-    if (entry.splits == 0) {
-      GqaItem item = MakeItem(params, batch, cut, e, within);
-      item.scratch = Scratch(thread);
-      kernels_.gqa(item);
-      return;
-    }
-    const int64_t index = within / entry.splits;
-    const int64_t split = within % entry.splits;
-    GqaItem item = MakeItem(params, batch, cut, e, index);
-    item.scratch = Scratch(thread);
-    const int64_t rows = item.queries * item.heads;
-    kernels_.gqa_split(
-        item, entry.first_split + split,
-        Partials(cut, item, entry, index) + split * PartialNumbers(rows, item.head_dim));
-  }
-
-  void Merge(const GqaParams& params, const AttentionBatch& batch, const Cut& cut, int64_t number) {
-    const int64_t e = FindEntry(cut, &Entry::first_merge, number);
-    const Entry& entry = entries_[e];
-    const int64_t index = number - entry.first_merge;
-    const GqaItem item = MakeItem(params, batch, cut, e, index);
-    kernels_.gqa_merge(item, entry.splits, Partials(cut, item, entry, index));
+    const std::vector<int32_t>& starts = wave_.table_start;
+    pool_.ParallelFor(starts.back(), [&](int64_t page, int thread) {
+      const int64_t s = std::upper_bound(starts.begin(), starts.end(), page) - starts.begin() - 1;
+      const int64_t first = (page - starts[s]) * kEncoderBlockTokens;
+      const int64_t row = wave_.query_start[s] + first;
+      WriteKvArgs args;
+      args.kv = static_cast<const char*>(params.qkv.data) +
+                (row * params.qkv.row_stride + int64_t{shape.num_heads} * shape.head_dim) *
+                    Bytes(params.qkv.dtype);
+      args.kv_stride = params.qkv.row_stride;
+      args.type = ToElementType(params.qkv.dtype);
+      args.tokens = std::min<int64_t>(kEncoderBlockTokens, wave_.kv_len[s] - first);
+      args.num_kv_heads = shape.num_kv_heads;
+      args.head_dim = shape.head_dim;
+      args.value_dim = shape.value_dim;
+      args.first_slot = page * kEncoderBlockTokens;
+      args.pages = ToKvPages(params.kv);
+      args.scratch = Scratch(thread);
+      kernels_.write_kv(args);
+    });
   }
 
   ThreadPool& pool_;
   const AttentionKernels& kernels_;
   const CpuAttentionLimits limits_;
-  DeviceBuffer scratch_;        // [threads] of gqa_scratch_numbers
+  const int64_t scratch_numbers_;
+  DeviceBuffer scratch_;        // [threads] of scratch_numbers_
   DeviceBuffer partials_;       // states of splits
-  std::vector<Entry> entries_;  // of the batch at work, and its end
+  DeviceBuffer encoder_pages_;  // of the wave at work
+  GqaDriver driver_;
+  EncoderWave wave_;
 };
 
 }  // namespace
@@ -277,13 +258,20 @@ absl::StatusOr<std::unique_ptr<Attention>> MakeCpuAttention(ThreadPool& pool, De
                                                             const CpuAttentionLimits& limits) {
   const int64_t threads = pool.num_threads();
   const int64_t scratch_numbers =
-      threads * AttentionKernelsFor(isa).gqa_scratch_numbers(limits.max_head_dim);
+      AttentionKernelsFor(isa).gqa_scratch_numbers(limits.max_head_dim, limits.max_value_dim);
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer scratch,
-                         memory.Allocate(scratch_numbers * sizeof(float), "scratch"));
+                         memory.Allocate(threads * scratch_numbers * sizeof(float), "scratch"));
   QUIRE_ASSIGN_OR_RETURN(
       DeviceBuffer partials,
       memory.Allocate(threads * kPartialNumbersPerThread * sizeof(float), "scratch"));
-  return std::make_unique<CpuAttention>(pool, isa, limits, std::move(scratch), std::move(partials));
+  DeviceBuffer encoder_pages;
+  if (limits.encoder_tokens > 0) {
+    const int64_t bytes =
+        CpuAttention::EncoderPages(limits) * kEncoderBlockTokens * limits.encoder_token_bytes;
+    QUIRE_ASSIGN_OR_RETURN(encoder_pages, memory.Allocate(bytes, "scratch"));
+  }
+  return std::make_unique<CpuAttention>(pool, isa, limits, scratch_numbers, std::move(scratch),
+                                        std::move(partials), std::move(encoder_pages));
 }
 
 }  // namespace quire

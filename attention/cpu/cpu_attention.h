@@ -17,6 +17,11 @@ namespace quire {
 struct CpuAttentionLimits {
   int64_t max_entries = 512;  // S of a batch: no more than its tokens
   int64_t max_head_dim = 256;
+  int64_t max_value_dim = 256;
+  // Of encoders: the longest sequence, and the bytes of one token's keys and values in one layer
+  // (Hkv (D + Dv) elements of act). 0: no Encode.
+  int64_t encoder_tokens = 0;
+  int64_t encoder_token_bytes = 0;
 };
 
 // `pool` and `memory` (host memory) outlive the attention; the CPU must have `isa`. Caches of 16,

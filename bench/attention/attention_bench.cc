@@ -63,10 +63,16 @@ class Batch {
   // The batch over the pages of copy `i` of its cache.
   AttentionBatch View(int64_t i) const {
     const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
-    return {Array(query_start_), Array(kv_len_),
-            Array(positions_),   Array(positions_),
-            Array(slots_),       Array(table_start_),
-            Array(first_block_), {blocks_.data() + i % copies * copy_blocks_, copy_blocks_}};
+    AttentionBatch batch;
+    batch.query_start = Array(query_start_);
+    batch.kv_len = Array(kv_len_);
+    batch.positions = Array(positions_);
+    batch.rope_rows = Array(positions_);
+    batch.slots = Array(slots_);
+    batch.table_start = Array(table_start_);
+    batch.first_block = Array(first_block_);
+    batch.blocks = {blocks_.data() + i % copies * copy_blocks_, copy_blocks_};
+    return batch;
   }
   GqaParams Gqa() {
     const int64_t width = shape_.qkv_width();
@@ -75,7 +81,9 @@ class Batch {
             {out_.data(), DType::kBFloat16, tokens_, out_width, out_width},
             shape_,
             1.0F / std::sqrt(static_cast<float>(shape_.head_dim)),
-            Kv()};
+            Kv(),
+            {},
+            {}};
   }
   PagedKvView Kv() const {
     return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
@@ -129,10 +137,13 @@ void BM_NormRopeWrite(benchmark::State& state, Setup& setup, Attention& attentio
   const std::vector<float> norm(shape.head_dim, 1.0F);
   const std::vector<float> table(tokens * shape.head_dim / 2, 0.7F);
   const GqaParams gqa = batch.Gqa();
-  const NormRopeWriteParams params{
-      gqa.qkv,     shape, norm.data(),
-      norm.data(), 1e-6F, {table.data(), table.data(), tokens, shape.head_dim},
-      batch.Kv()};
+  const NormRopeWriteParams params{.qkv = gqa.qkv,
+                                   .shape = shape,
+                                   .qk_norm = QkNorm::kPerHead,
+                                   .q_norm = norm.data(),
+                                   .k_norm = norm.data(),
+                                   .rope = {table.data(), table.data(), tokens, shape.head_dim},
+                                   .kv = batch.Kv()};
   // Reads the row, writes q back and k and v to their slots.
   const Work work{2.0 * 2.0 * static_cast<double>(tokens * shape.qkv_width()), 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work,

@@ -32,7 +32,7 @@ TEST_P(CpuAttentionAllocationTest, AStepAllocatesNothing) {
   const std::pair<BlockId, BlockId> pages[] = {{BlockId(0), BlockId(1)}};
   const int64_t before = Allocations();
   backend.attention().NormRopeWrite(
-      {qkv.view(), shape, nullptr, nullptr, 1e-6F, rope.view(), kv.view()}, kv.batch());
+      {.qkv = qkv.view(), .shape = shape, .rope = rope.view(), .kv = kv.view()}, kv.batch());
   backend.attention().Gqa({qkv.view(), out.view(), shape, 0.1F, kv.view()}, kv.batch());
   backend.attention().Gqa({qkv.view().Rows(30, 1), out.view().Rows(30, 1), shape, 0.1F, kv.view()},
                           decode);

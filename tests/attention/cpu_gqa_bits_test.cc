@@ -16,23 +16,11 @@ using ::quire::testing::CpuBackend;
 using ::quire::testing::HostMatrix;
 using ::quire::testing::PagedKv;
 using ::quire::testing::RunGqa;
+using ::quire::testing::RunGqaSlice;
 
 constexpr DType kTypes[] = {DType::kBFloat16, DType::kFloat32};
 
-class CpuGqaBitsTest : public ::testing::TestWithParam<CpuIsa> {
- protected:
-  // Rows [begin, end) of entry 0 alone.
-  static HostMatrix RunSlice(Attention& attention, const PagedKv& kv, const HostMatrix& qkv,
-                             int32_t begin, int32_t end) {
-    PagedKv::SliceStorage storage;
-    HostMatrix out(qkv.view().dtype, end - begin,
-                   int64_t{kv.shape().num_heads} * kv.shape().value_dim);
-    attention.Gqa({qkv.view().Rows(begin, end - begin), out.view(), kv.shape(),
-                   testing::ScaleOf(kv.shape()), kv.view()},
-                  kv.Slice(0, begin, end, storage));
-    return out;
-  }
-};
+class CpuGqaBitsTest : public ::testing::TestWithParam<CpuIsa> {};
 
 TEST_P(CpuGqaBitsTest, ChunksDoNotMatter) {
   CpuBackend backend(GetParam());
@@ -45,7 +33,8 @@ TEST_P(CpuGqaBitsTest, ChunksDoNotMatter) {
       const HostMatrix whole = RunGqa(backend.attention(), kv, qkv);
       int32_t begin = 0;
       for (int32_t length : {1, 2, 3, 1, 16, 17, 64, 100, 1, 1, 200, 193, 1}) {
-        const HostMatrix chunk = RunSlice(backend.attention(), kv, qkv, begin, begin + length);
+        const HostMatrix chunk =
+            RunGqaSlice(backend.attention(), kv, qkv, 0, begin, begin + length);
         for (int32_t r = 0; r < length; ++r) {
           ASSERT_TRUE(chunk.SameRowBits(r, whole, begin + r))
               << DTypeName(dtype) << " window " << window << " row " << begin + r
@@ -70,11 +59,7 @@ TEST_P(CpuGqaBitsTest, TheBatchDoesNotMatter) {
     for (int64_t e = 0; e < kv.num_entries(); ++e) {
       const int32_t begin = batch.query_start.data[e];
       const int32_t rows = batch.query_start.data[e + 1] - begin;
-      PagedKv::SliceStorage storage;
-      HostMatrix alone(dtype, rows, 256);
-      backend.attention().Gqa({qkv.view().Rows(begin, rows), alone.view(), kv.shape(),
-                               testing::ScaleOf(kv.shape()), kv.view()},
-                              kv.Slice(e, 0, rows, storage));
+      const HostMatrix alone = RunGqaSlice(backend.attention(), kv, qkv, e, 0, rows);
       for (int32_t r = 0; r < rows; ++r) {
         ASSERT_TRUE(alone.SameRowBits(r, all, begin + r)) << "entry " << e << " row " << r;
       }

@@ -36,13 +36,45 @@ inline float ScaleOf(const GqaShape& shape) {
   return 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
 }
 
+// What a layer adds to plain attention; rows of its matrices are the batch's.
+struct GqaExtras {
+  ScoreRules scores;
+  const HostMatrix* q2 = nullptr;
+};
+
+// Attention of rows [row, row + out.rows) of `qkv` into `out`; `batch` holds those rows.
+inline void RunGqaRows(Attention& attention, const PagedKv& kv, const HostMatrix& qkv, int64_t row,
+                       const AttentionBatch& batch, const DeviceMatrix& out,
+                       const GqaExtras& extras) {
+  GqaParams params{qkv.view().Rows(row, out.rows),
+                   out,
+                   kv.shape(),
+                   ScaleOf(kv.shape()),
+                   kv.view(),
+                   extras.scores,
+                   kv.prefix()};
+  if (extras.q2 != nullptr) params.prefix.q2 = extras.q2->view().Rows(row, out.rows);
+  if (extras.scores.bias.data != nullptr) {
+    params.scores.bias.data += row * extras.scores.bias.row_stride;
+  }
+  attention.Gqa(params, batch);
+}
+
 // Attention of `qkv`'s queries over `kv`.
 inline HostMatrix RunGqa(Attention& attention, const PagedKv& kv, const HostMatrix& qkv,
-                         int64_t out_stride = 0) {
-  const GqaShape& shape = kv.shape();
-  HostMatrix out(qkv.view().dtype, kv.num_tokens(), int64_t{shape.num_heads} * shape.head_dim,
-                 out_stride);
-  attention.Gqa({qkv.view(), out.view(), shape, ScaleOf(shape), kv.view()}, kv.batch());
+                         const GqaExtras& extras = {}) {
+  HostMatrix out(qkv.view().dtype, kv.num_tokens(), kv.shape().out_width());
+  RunGqaRows(attention, kv, qkv, 0, kv.batch(), out.view(), extras);
+  return out;
+}
+
+// Of rows [begin, end) of entry `e` alone, counted within the entry.
+inline HostMatrix RunGqaSlice(Attention& attention, const PagedKv& kv, const HostMatrix& qkv,
+                              int64_t e, int32_t begin, int32_t end, const GqaExtras& extras = {}) {
+  PagedKv::SliceStorage storage;
+  HostMatrix out(qkv.view().dtype, end - begin, kv.shape().out_width());
+  RunGqaRows(attention, kv, qkv, kv.batch().query_start.data[e] + begin,
+             kv.Slice(e, begin, end, storage), out.view(), extras);
   return out;
 }
 
@@ -65,11 +97,12 @@ inline double GqaBound(CpuIsa isa, const PagedKv& kv, DType act, double want) {
 
 // Compares the CPU's attention with the reference.
 inline ::testing::AssertionResult MatchesReference(CpuIsa isa, CpuBackend& backend,
-                                                   const PagedKv& kv, DType act, uint32_t seed) {
+                                                   const PagedKv& kv, DType act, uint32_t seed,
+                                                   const GqaExtras& extras = {}) {
   HostMatrix qkv(act, kv.num_tokens(), kv.shape().qkv_width(), kv.shape().qkv_width() + 6);
   qkv.FillNormal(seed);
-  const HostMatrix out = RunGqa(backend.attention(), kv, qkv);
-  const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv);
+  const HostMatrix out = RunGqa(backend.attention(), kv, qkv, extras);
+  const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv, extras);
   return Near(out, want,
               [&](int64_t r, int64_t c) { return GqaBound(isa, kv, act, want.at(r, c)); });
 }

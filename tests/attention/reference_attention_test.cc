@@ -61,20 +61,26 @@ TEST(ReferenceAttention, NormRopeWriteTurnsQueriesAndKeysAndPlacesValues) {
   HostMatrix qkv(DType::kFloat32, 1, shape.qkv_width());
   for (int i = 0; i < 12; ++i) qkv.set(0, i, static_cast<float>(i + 1));
   const std::vector<float> norm = {1, 1, 1, 2};
-  NormRopeWriteParams params{qkv.view(), shape, norm.data(), nullptr, 0.0F, rope.view(), kv.view()};
+  NormRopeWriteParams params{.qkv = qkv.view(),
+                             .shape = shape,
+                             .qk_norm = QkNorm::kPerHead,
+                             .q_norm = norm.data(),
+                             .norm_eps = 0.0F,
+                             .rope = rope.view(),
+                             .kv = kv.view()};
   MakeReferenceAttention()->NormRopeWrite(params, kv.batch());
   const double rms = std::sqrt((1 + 4 + 9 + 16) / 4.0);
   EXPECT_FLOAT_EQ(qkv.at(0, 0), static_cast<float>((std::cos(1.0) - 2 * std::sin(1.0)) / rms));
   EXPECT_FLOAT_EQ(qkv.at(0, 2), static_cast<float>(3 / rms));
   EXPECT_FLOAT_EQ(qkv.at(0, 3), static_cast<float>(8 / rms));
-  // The key, not normalised, is in its place when a query reads it back.
-  HostMatrix probe(DType::kFloat32, 1, shape.qkv_width());
+  // The key, of weight 1, is in its place.
   const auto* page = reinterpret_cast<const float*>(
       kv.bytes().data() + kv.batch().slots.data[0] / 2 * kv.view().page_stride_bytes);
   const KvPageLayout& layout = kv.view().layout;
+  const double key_rms = std::sqrt((25 + 36 + 49 + 64) / 4.0);
   EXPECT_FLOAT_EQ(page[layout.KeyOffset(0, 1, 0)],
-                  static_cast<float>(5 * std::cos(1.0) - 6 * std::sin(1.0)));
-  EXPECT_FLOAT_EQ(page[layout.KeyOffset(0, 1, 3)], 8.0F);
+                  static_cast<float>((5 * std::cos(1.0) - 6 * std::sin(1.0)) / key_rms));
+  EXPECT_FLOAT_EQ(page[layout.KeyOffset(0, 1, 3)], static_cast<float>(8 / key_rms));
   EXPECT_FLOAT_EQ(page[layout.ValueOffset(0, 1, 2)], 11.0F);
   EXPECT_TRUE(std::isnan(page[layout.ValueOffset(0, 0, 2)]));
 }

@@ -67,7 +67,7 @@ void ScoreRows(int rows, int64_t block_tokens, const float* q, const float* keys
 
 // Rows of V that lie one after the other in memory, and where their tokens stand in the tile.
 struct ValueRun {
-  const float* words;  // [steps][D]
+  const float* words;  // [steps][Dv]
   int64_t steps;
   int64_t token;  // of the first step, in the tile
   Lookahead ahead;
@@ -77,7 +77,7 @@ struct ValueArgs {
   const float* p;  // [rows, RowNumbers(kTileTokens)]
   const ValueRun* runs;
   int num_runs;
-  int64_t head_dim;
+  int64_t dim;
   float* o;  // [rows, o_stride]: o = o factor + p v
   int64_t o_stride;
   const float* factor;  // [rows]
@@ -97,8 +97,8 @@ template <TileKind kKind, int kRows, int kVecs, bool kPartial>
     ahead.lines = (ahead.lines + t.num_groups - 1) / t.num_groups;
     ahead.next += t.group * ((run.steps + kTileBatch - 1) / kTileBatch) * ahead.lines * 64;
     TileRun<kKind, kRows, kVecs, kRowStride, 1, kPartial>(
-        t.p + RowNumbers(kKind, run.token), run.words + column, t.head_dim, run.steps, ahead, c,
-        kPartial ? static_cast<int>(t.head_dim - column) : kLanes);
+        t.p + RowNumbers(kKind, run.token), run.words + column, t.dim, run.steps, ahead, c,
+        kPartial ? static_cast<int>(t.dim - column) : kLanes);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -116,15 +116,15 @@ template <TileKind kKind>
 void ValueRows(int rows, ValueArgs t) {
   WithRows(rows, [&]<int kRows>() {
     constexpr int kVecs = TileVecs(kRows, 8);
-    t.num_groups = static_cast<int>((t.head_dim + kVecs * kLanes - 1) / (kVecs * kLanes));
+    t.num_groups = static_cast<int>((t.dim + kVecs * kLanes - 1) / (kVecs * kLanes));
     int64_t column = 0;
-    for (; column + kVecs * kLanes <= t.head_dim; column += kVecs * kLanes, ++t.group) {
+    for (; column + kVecs * kLanes <= t.dim; column += kVecs * kLanes, ++t.group) {
       ValueTile<kKind, kRows, kVecs, false>(t, column);
     }
-    for (; column + kLanes <= t.head_dim; column += kLanes) {
+    for (; column + kLanes <= t.dim; column += kLanes) {
       ValueTile<kKind, kRows, 1, false>(t, column);
     }
-    if (column < t.head_dim) ValueTile<kKind, kRows, 1, true>(t, column);
+    if (column < t.dim) ValueTile<kKind, kRows, 1, true>(t, column);
   });
 }
 

@@ -1,127 +1,149 @@
 // QK-norm, rotation and the write into the cache: one pass over the merged row of each token, one
 // call owns a range of tokens. About ten FLOPs per byte at most: bound by loads and stores.
 #include "attention/cpu/kernels/isa_kernels.h"
+#include "attention/cpu/kernels/rotate.h"
+#include "attention/cpu/kernels/write_kv.h"
 
 namespace quire::QUIRE_ISA {
 namespace {
 
-int Lanes(int64_t left) { return static_cast<int>(left < kLanes ? left : kLanes); }
+// x [n] = elements from `data` on, in fp32.
+void LoadRow(const void* data, ElementType type, int64_t n, float* x) {
+  for (int64_t d = 0; d < n; d += kLanes) {
+    const int lanes = LanesOf(n - d);
+    StoreElements(x, ElementType::kFloat32, d, LoadElements(data, type, d, lanes), lanes);
+  }
+}
 
-int64_t ElementBytes(ElementType type) { return type == ElementType::kFloat32 ? 4 : 2; }
+void StoreRow(const float* x, int64_t n, ElementType type, void* data) {
+  for (int64_t d = 0; d < n; d += kLanes) {
+    const int lanes = LanesOf(n - d);
+    StoreElements(data, type, d, LoadElements(x, ElementType::kFloat32, d, lanes), lanes);
+  }
+}
 
-// x [D] = head * (1 / rms * weight), or the head where there is no weight.
-void LoadHead(const void* head, ElementType type, int64_t dim, const float* weight, float eps,
-              float* x) {
+// 1 / rms of n elements.
+float InverseRms(const void* data, ElementType type, int64_t n, float eps) {
   Vec sum = Zero();
-  for (int64_t d = 0; d < dim; d += kLanes) {
-    const int lanes = Lanes(dim - d);
-    const Vec v = LoadElements(head, type, d, lanes);
+  for (int64_t d = 0; d < n; d += kLanes) {
+    const Vec v = LoadElements(data, type, d, LanesOf(n - d));
     sum = Fma(v, v, sum);
+  }
+  return 1.0F / __builtin_sqrtf(ReduceAdd(sum) / static_cast<float>(n) + eps);
+}
+
+// x = x - mean; returns 1 / standard deviation.
+float Center(float* x, int64_t n, float eps) {
+  Vec sum = Zero();
+  for (int64_t d = 0; d < n; d += kLanes) {
+    sum = Add(sum, LoadElements(x, ElementType::kFloat32, d, LanesOf(n - d)));
+  }
+  const Vec mean = Broadcast(ReduceAdd(sum) / static_cast<float>(n));
+  for (int64_t d = 0; d < n; d += kLanes) {
+    const int lanes = LanesOf(n - d);
+    const Vec v = LoadElements(x, ElementType::kFloat32, d, lanes);
+    StoreElements(x, ElementType::kFloat32, d, Sub(v, mean), lanes);
+  }
+  return InverseRms(x, ElementType::kFloat32, n, eps);
+}
+
+// x [n] = x scale weight.
+void ScaleRow(float* x, int64_t n, float scale, const float* weight) {
+  for (int64_t d = 0; d < n; d += kLanes) {
+    const int lanes = LanesOf(n - d);
+    Vec v = Mul(LoadElements(x, ElementType::kFloat32, d, lanes), Broadcast(scale));
+    if (weight != nullptr) v = Mul(v, LoadElements(weight, ElementType::kFloat32, d, lanes));
     StoreElements(x, ElementType::kFloat32, d, v, lanes);
   }
-  if (weight == nullptr) return;
-  const float mean = ReduceAdd(sum) / static_cast<float>(dim);
-  const Vec scale = Broadcast(1.0F / __builtin_sqrtf(mean + eps));
-  for (int64_t d = 0; d < dim; d += kLanes) {
-    const int lanes = Lanes(dim - d);
-    const Vec v = LoadElements(x, ElementType::kFloat32, d, lanes);
-    const Vec w = LoadElements(weight, ElementType::kFloat32, d, lanes);
-    StoreElements(x, ElementType::kFloat32, d, Mul(Mul(v, scale), w), lanes);
-  }
 }
 
-// Half-split: dim i turns with dim i + rotary_dim / 2.
-void Rotate(float* x, const RopeArgs& rope, int64_t row) {
-  const int64_t half = rope.rotary_dim / 2;
-  const float* cos = rope.cos + row * half;
-  const float* sin = rope.sin + row * half;
-  for (int64_t i = 0; i < half; i += kLanes) {
-    const int lanes = Lanes(half - i);
-    const Vec c = LoadElements(cos, ElementType::kFloat32, i, lanes);
-    const Vec s = LoadElements(sin, ElementType::kFloat32, i, lanes);
-    const Vec a = LoadElements(x, ElementType::kFloat32, i, lanes);
-    const Vec b = LoadElements(x, ElementType::kFloat32, half + i, lanes);
-    StoreElements(x, ElementType::kFloat32, i, Fma(a, c, Sub(Zero(), Mul(b, s))), lanes);
-    StoreElements(x, ElementType::kFloat32, half + i, Fma(b, c, Mul(a, s)), lanes);
-  }
-}
+// Heads side by side, and their norm.
+struct Heads {
+  char* data;
+  ElementType type;
+  int64_t count;
+  int64_t dim;
+  HeadNorm norm;
+  float full_scale;  // 1 / rms of all heads at full width
 
-// The key of one token into its column of the panel [D / P][B][P].
-void WriteKey(const float* x, int64_t dim, int64_t token, int64_t block_tokens, ElementType type,
-              char* panel) {
-  auto* words = reinterpret_cast<uint32_t*>(panel) + token;
-  if (type == ElementType::kFloat32) {
-    for (int64_t d = 0; d < dim; ++d) __builtin_memcpy(words + d * block_tokens, x + d, 4);
-    return;
-  }
-  for (int64_t d = 0; d < dim; d += 2 * kLanes) {
-    uint16_t rounded[2 * kLanes];
-    const int low = Lanes(dim - d);
-    const int high = dim - d > kLanes ? Lanes(dim - d - kLanes) : 0;
-    StoreBf16First(rounded, LoadElements(x, ElementType::kFloat32, d, low), low);
-    if (high > 0) {
-      StoreBf16First(rounded + kLanes, LoadElements(x, ElementType::kFloat32, d + kLanes, high),
-                     high);
-    }
-    for (int i = 0; i < (low + high) / 2; ++i) {
-      __builtin_memcpy(words + (d / 2 + i) * block_tokens, rounded + 2 * i, 4);
+  Heads(char* at, ElementType element_type, int64_t heads, int64_t head_dim,
+        const HeadNorm& head_norm)
+      : data(at), type(element_type), count(heads), dim(head_dim), norm(head_norm) {
+    if (norm.kind == NormKind::kRmsFullWidth) {
+      full_scale = InverseRms(data, type, count * dim, norm.eps);
     }
   }
-}
 
-// The value of one token into its row of the panel [B / P][D][P]. Where two tokens share words only
-// the token's own halves are written: the other may be another thread's.
-void WriteValue(const void* value, ElementType type, int64_t dim, int64_t token,
-                ElementType cache_type, char* panel) {
-  if (cache_type == ElementType::kFloat32) {
-    float* row = reinterpret_cast<float*>(panel) + token * dim;
-    for (int64_t d = 0; d < dim; d += kLanes) {
-      const int lanes = Lanes(dim - d);
-      StoreElements(row, cache_type, d, LoadElements(value, type, d, lanes), lanes);
+  char* Head(int64_t h) const { return data + h * dim * ElementBytes(type); }
+
+  // x [D] = head h, normalised.
+  void LoadNormed(int64_t h, float* x) const {
+    LoadRow(Head(h), type, dim, x);
+    if (norm.kind == NormKind::kNone) return;
+    float scale = full_scale;
+    if (norm.kind == NormKind::kRmsPerHead) {
+      scale = InverseRms(x, ElementType::kFloat32, dim, norm.eps);
+    } else if (norm.kind == NormKind::kLayerPerHead) {
+      scale = Center(x, dim, norm.eps);
     }
-    return;
+    ScaleRow(x, dim, scale,
+             norm.weight == nullptr ? nullptr : norm.weight + h * norm.weight_stride);
   }
-  uint16_t* row = reinterpret_cast<uint16_t*>(panel) + token / 2 * 2 * dim + token % 2;
-  if (type == ElementType::kBFloat16) {
-    const auto* bits = static_cast<const uint16_t*>(value);
-    for (int64_t d = 0; d < dim; ++d) row[2 * d] = bits[d];
-    return;
-  }
-  for (int64_t d = 0; d < dim; d += kLanes) {
-    uint16_t rounded[kLanes];
-    const int lanes = Lanes(dim - d);
-    StoreBf16First(rounded, LoadElements(value, type, d, lanes), lanes);
-    for (int i = 0; i < lanes; ++i) row[2 * (d + i)] = rounded[i];
-  }
-}
+};
 
 }  // namespace
 
 void NormRopeWrite(const NormRopeWriteArgs& n) {
   const int64_t dim = n.head_dim;
-  const int64_t head_bytes = dim * ElementBytes(n.type);
-  const int64_t panel_bytes = dim * n.block_tokens * ElementBytes(n.cache_type);
+  const int64_t element = ElementBytes(n.type);
+  float* second = n.scratch + dim;
   for (int64_t t = 0; t < n.tokens; ++t) {
-    char* head = static_cast<char*>(n.qkv) + t * n.qkv_stride * ElementBytes(n.type);
-    for (int64_t h = 0; h < n.num_heads; ++h, head += head_bytes) {
-      LoadHead(head, n.type, dim, n.q_norm, n.norm_eps, n.scratch);
-      Rotate(n.scratch, n.rope, n.rope_rows[t]);
-      for (int64_t d = 0; d < dim; d += kLanes) {
-        const int lanes = Lanes(dim - d);
-        StoreElements(head, n.type, d, LoadElements(n.scratch, ElementType::kFloat32, d, lanes),
-                      lanes);
+    char* row = static_cast<char*>(n.qkv) + t * n.qkv_stride * element;
+    const Heads q(row, n.type, n.num_heads, dim, n.q_norm);
+    for (int64_t h = 0; h < n.num_heads; ++h) {
+      q.LoadNormed(h, n.scratch);
+      if (n.q2 != nullptr) {
+        for (int64_t d = 0; d < dim; ++d) second[d] = n.scratch[d];
+        Rotate(second, n.rope, n.rope_rows2[t]);
+        StoreRow(second, dim, n.type,
+                 static_cast<char*>(n.q2) + (t * n.q2_stride + h * dim) * element);
       }
-    }
-    const int64_t token = n.slots[t] % n.block_tokens;
-    char* keys = n.pages + n.slots[t] / n.block_tokens * n.page_stride_bytes;
-    char* values = keys + n.num_kv_heads * panel_bytes;
-    const char* value = head + n.num_kv_heads * head_bytes;
-    for (int64_t h = 0; h < n.num_kv_heads; ++h) {
-      LoadHead(head + h * head_bytes, n.type, dim, n.k_norm, n.norm_eps, n.scratch);
       Rotate(n.scratch, n.rope, n.rope_rows[t]);
-      WriteKey(n.scratch, dim, token, n.block_tokens, n.cache_type, keys + h * panel_bytes);
-      WriteValue(value + h * head_bytes, n.type, dim, token, n.cache_type,
-                 values + h * panel_bytes);
+      StoreRow(n.scratch, dim, n.type, q.Head(h));
+    }
+    const Heads k(q.Head(n.num_heads), n.type, n.num_kv_heads, dim, n.k_norm);
+    SlotPlace place{};
+    if (n.slots != nullptr) {
+      place = FindSlot(n.pages, n.slots[t], n.num_kv_heads, dim, n.value_dim);
+    }
+    for (int64_t h = 0; h < n.num_kv_heads; ++h) {
+      k.LoadNormed(h, n.scratch);
+      Rotate(n.scratch, n.rope, n.rope_rows[t]);
+      if (n.slots == nullptr) {
+        StoreRow(n.scratch, dim, n.type, k.Head(h));
+        continue;
+      }
+      WriteKey(n.scratch, dim, place.token, n.pages.block_tokens, n.pages.type,
+               place.keys + h * place.key_bytes);
+      WriteValue(k.Head(n.num_kv_heads) + h * n.value_dim * element, n.type, n.value_dim,
+                 place.token, n.pages.type, place.values + h * place.value_bytes);
+    }
+  }
+}
+
+void WriteKv(const WriteKvArgs& n) {
+  const int64_t element = ElementBytes(n.type);
+  for (int64_t t = 0; t < n.tokens; ++t) {
+    const char* row = static_cast<const char*>(n.kv) + t * n.kv_stride * element;
+    const char* value = row + n.num_kv_heads * n.head_dim * element;
+    const SlotPlace place =
+        FindSlot(n.pages, n.first_slot + t, n.num_kv_heads, n.head_dim, n.value_dim);
+    for (int64_t h = 0; h < n.num_kv_heads; ++h) {
+      LoadRow(row + h * n.head_dim * element, n.type, n.head_dim, n.scratch);
+      WriteKey(n.scratch, n.head_dim, place.token, n.pages.block_tokens, n.pages.type,
+               place.keys + h * place.key_bytes);
+      WriteValue(value + h * n.value_dim * element, n.type, n.value_dim, place.token, n.pages.type,
+                 place.values + h * place.value_bytes);
     }
   }
 }

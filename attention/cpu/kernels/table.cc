@@ -9,6 +9,7 @@ const AttentionKernels kAttentionKernels = {
     .gqa_split = GqaSplit,
     .gqa_merge = GqaMerge,
     .norm_rope_write = NormRopeWrite,
+    .write_kv = WriteKv,
 };
 
 }  // namespace quire::QUIRE_ISA
