@@ -1,5 +1,7 @@
 #include "ops/op_checks.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace quire {
@@ -101,6 +103,67 @@ void CheckSoftcapLogits(const DeviceMatrix& logits, float cap) {
   QUIRE_CHECK_GE(cap, 0.0F);
 }
 
+void CheckRoute(const RouterParams& params, const DeviceMatrix& logits, DeviceArray<int32_t> ids,
+                const DeviceMatrix& weights) {
+  QUIRE_CHECK_GT(params.top_k, 0);
+  QUIRE_CHECK_LE(params.top_k, kMaxTopK);
+  QUIRE_CHECK_LE(params.num_experts, kMaxExperts);
+  QUIRE_CHECK_GT(params.top_groups, 0);
+  QUIRE_CHECK_LE(params.top_groups, kMaxTopK);
+  QUIRE_CHECK_LE(params.top_groups, params.num_groups);
+  QUIRE_CHECK_EQ(params.num_experts % params.num_groups, 0);
+  const int group = params.num_experts / params.num_groups;
+  QUIRE_CHECK_LE(params.top_k, params.top_groups * group);
+  if (params.num_groups > 1 && params.group_score == GroupScore::kTopTwoSum) {
+    QUIRE_CHECK_GE(group, 2);
+  }
+  if (params.correction_bias.size() != 0) {
+    QUIRE_CHECK_EQ(params.correction_bias.size(), params.num_experts);
+  }
+  CheckIsFloat(logits);
+  CheckIsFloat(weights);
+  CheckRows(logits);
+  CheckRows(weights);
+  QUIRE_CHECK_EQ(logits.cols, params.num_experts);
+  QUIRE_CHECK_EQ(weights.rows, logits.rows);
+  QUIRE_CHECK_EQ(weights.cols, params.top_k);
+  QUIRE_CHECK_EQ(ids.size, logits.rows * params.top_k);
+}
+
+void CheckExpertsSpec(const ExpertsSpec& spec) {
+  const auto num_experts = static_cast<int>(spec.gate_up.size());
+  QUIRE_CHECK_GT(num_experts, 0);
+  QUIRE_CHECK_LE(num_experts, kMaxExperts);
+  QUIRE_CHECK_EQ(spec.gate_up.size(), spec.down.size());
+  QUIRE_CHECK_GT(spec.top_k, 0);
+  QUIRE_CHECK_LE(spec.top_k, std::min(num_experts, kMaxTopK));
+  const Linear& first = *spec.gate_up[0];
+  for (int expert = 0; expert < num_experts; ++expert) {
+    QUIRE_CHECK_EQ(spec.gate_up[expert]->in_features(), first.in_features());
+    QUIRE_CHECK_EQ(spec.gate_up[expert]->out_features(), first.out_features());
+    QUIRE_CHECK_EQ(spec.down[expert]->in_features() * 2, first.out_features());
+    QUIRE_CHECK_EQ(spec.down[expert]->out_features(), first.in_features());
+  }
+}
+
+void CheckApplyExperts(const ExpertsSpec& spec, const DeviceMatrix& x,
+                       DeviceArray<const int32_t> ids, const DeviceMatrix& weights,
+                       const DeviceMatrix& out) {
+  QUIRE_CHECK(x.dtype == spec.act_dtype);
+  CheckIsFloat(weights);
+  CheckIsFloat(out);
+  CheckSameShape(x, out);
+  CheckRows(weights);
+  QUIRE_CHECK_EQ(x.cols, spec.gate_up[0]->in_features());
+  QUIRE_CHECK_EQ(weights.rows, x.rows);
+  QUIRE_CHECK_EQ(weights.cols, spec.top_k);
+  QUIRE_CHECK_EQ(ids.size, x.rows * spec.top_k);
+  const auto num_experts = static_cast<int32_t>(spec.gate_up.size());
+  for (int64_t i = 0; i < ids.size; ++i) {
+    QUIRE_CHECK(ids.data[i] >= 0 && ids.data[i] < num_experts) << ids.data[i];
+  }
+}
+
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                      const DeviceMatrix& out) {
   CheckIsAct(x);
@@ -118,6 +181,13 @@ int64_t CheckLinearSpec(const LinearSpec& spec) {
   for (const WeightRows& part : spec.parts) {
     QUIRE_CHECK(part.weight != nullptr) << spec.name;
     QUIRE_CHECK_GT(part.out_features, 0) << spec.name;
+    QUIRE_CHECK_GE(part.row_stride, 0) << spec.name;
+    QUIRE_CHECK_GT(part.col_stride, 0) << spec.name;
+    if (part.mxfp4_scales != nullptr) {
+      QUIRE_CHECK_EQ(spec.in_features % kMxfp4Block, 0) << spec.name;
+      QUIRE_CHECK_EQ(part.row_stride % kMxfp4Block, 0) << spec.name;
+      QUIRE_CHECK_EQ(part.col_stride, 1) << spec.name;
+    }
     out_features += part.out_features;
   }
   QUIRE_CHECK_GT(out_features, 0) << spec.name;

@@ -17,6 +17,13 @@ void CheckActivate(const ActivationParams& activation, const DeviceMatrix& x,
 void CheckAddTo(const DeviceMatrix& x, const DeviceMatrix& out);
 void CheckAddSigmoidGated(const DeviceMatrix& x, const DeviceMatrix& gate, const DeviceMatrix& out);
 void CheckSoftcapLogits(const DeviceMatrix& logits, float cap);
+void CheckRoute(const RouterParams& params, const DeviceMatrix& logits, DeviceArray<int32_t> ids,
+                const DeviceMatrix& weights);
+void CheckExpertsSpec(const ExpertsSpec& spec);
+// Of experts made by `spec`; the ids too.
+void CheckApplyExperts(const ExpertsSpec& spec, const DeviceMatrix& x,
+                       DeviceArray<const int32_t> ids, const DeviceMatrix& weights,
+                       const DeviceMatrix& out);
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                      const DeviceMatrix& out);
 

@@ -28,6 +28,10 @@ struct ActivationParams {
   float alpha = 1.702F;
 };
 
+// The most that a router takes.
+inline constexpr int kMaxExperts = 1024;
+inline constexpr int kMaxTopK = 64;  // of experts and of groups
+
 // How a router's logits become scores.
 enum class Scoring : uint8_t {
   kSoftmax,          // softmax over all experts

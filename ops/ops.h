@@ -24,23 +24,15 @@
 #include "core/device_memory.h"
 #include "core/dtype.h"
 #include "ops/op_kinds.h"
+#include "ops/weight_rows.h"
 
 namespace quire {
-
-// Some rows of a weight as a checkpoint stores them, in host memory.
-struct WeightRows {
-  const void* weight = nullptr;  // [out_features, in_features], row-major, contiguous
-  DType weight_dtype = DType::kBFloat16;
-  int64_t out_features = 0;
-  const void* bias = nullptr;  // [out_features], or null: zeros
-  DType bias_dtype = DType::kBFloat16;
-};
 
 // y = x W^T + b, with W the parts' rows one after the other (merged QKV, merged gate-up).
 struct LinearSpec {
   std::string name;  // for messages
   int64_t in_features = 0;
-  std::vector<WeightRows> parts;
+  std::vector<WeightRows> parts;       // in the order of their rows
   DType act_dtype = DType::kBFloat16;  // weights are converted to it and packed once
 };
 
@@ -106,6 +98,37 @@ struct Product {
   DeviceMatrix y;  // act or fp32 [M, N]
 };
 
+// Which experts a token goes to. Letters: X experts, k chosen ones.
+struct RouterParams {
+  int num_experts = 0;  // at most kMaxExperts
+  int top_k = 0;        // at most kMaxTopK
+  Scoring scoring = Scoring::kSoftmax;
+  bool normalise = false;  // the chosen weights are divided by their sum + 1e-20
+  float scale = 1.0F;      // of the weights, last
+  // Of the groups of X / num_groups experts, the best top_groups are chosen first.
+  int num_groups = 1;
+  int top_groups = 1;
+  GroupScore group_score = GroupScore::kMax;
+  DeviceVector correction_bias;  // [X], added to the scores for choosing alone; or empty
+};
+
+// The weights of an expert layer: out = sum over chosen experts of weight * down(activation(gate,
+// up)), with gate and up from gate_up. Biases are the linears' own.
+struct ExpertsSpec {
+  std::vector<std::unique_ptr<Linear>> gate_up;  // [X], each E -> 2 F: gate, up
+  std::vector<std::unique_ptr<Linear>> down;     // [X], each F -> E
+  ActivationParams activation;
+  int top_k = 0;
+  DType act_dtype = DType::kBFloat16;
+};
+
+class Experts {
+ public:
+  virtual ~Experts() = default;
+  // Device bytes of all linears.
+  virtual size_t bytes() const = 0;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -113,13 +136,15 @@ class Ops {
   // Converts, merges and packs; the source is not read again afterwards. RESOURCE_EXHAUSTED when
   // device memory ends.
   virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) = 0;
-  // The token table [V, E] of its own, or one that reads `linear` (the tied lm_head, N = V, K = E),
-  // which must outlive it.
+  // The token table [V, E] of its own, of plain rows, or one that reads `linear` (the tied lm_head,
+  // N = V, K = E), which must outlive it.
   virtual absl::StatusOr<std::unique_ptr<Embedding>> MakeEmbedding(const WeightRows& table,
                                                                    int64_t width,
                                                                    DType act_dtype) = 0;
   virtual std::unique_ptr<Embedding> TieEmbedding(const Linear& linear) = 0;
   virtual absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) = 0;
+  // Takes the room that ApplyExperts needs, shared by all layers.
+  virtual absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) = 0;
 
   // out[t] = scale * table[ids[t]], or out[t] += it. out fp32 [T, E].
   virtual void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
@@ -150,6 +175,16 @@ class Ops {
                                const DeviceMatrix& out) = 0;
   // logits = cap * tanh(scale * logits / cap), or scale * logits where cap is 0. fp32 [R, V].
   virtual void SoftcapLogits(const DeviceMatrix& logits, float scale, float cap) = 0;
+
+  // ids[t, j] and weights[t, j] of the k experts of each row, by descending choice, ties by the
+  // lowest id. logits fp32 [T, X], ids [T k], weights fp32 [T, k]. A row with NaN gets valid ids.
+  virtual void Route(const RouterParams& params, const DeviceMatrix& logits,
+                     DeviceArray<int32_t> ids, const DeviceMatrix& weights) = 0;
+  // out[t] = sum over j of weights[t, j] * expert_ids[t, j](x[t]), in the order of j. x act [T, E],
+  // ids [T k], a row's all different, weights fp32 [T, k], out fp32 [T, E].
+  virtual void ApplyExperts(const Experts& experts, const DeviceMatrix& x,
+                            DeviceArray<const int32_t> ids, const DeviceMatrix& weights,
+                            const DeviceMatrix& out) = 0;
 
   // out[r] = x[rows[r]]. x and out act [., E].
   virtual void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,

@@ -9,6 +9,7 @@
 #include "core/cpu/element_type_of.h"
 #include "core/status_macros.h"
 #include "ops/cpu/cpu_embedding.h"
+#include "ops/cpu/cpu_experts.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/ops_kernel_table.h"
 #include "ops/cpu/packed_linear.h"
@@ -24,7 +25,8 @@ class CpuOps : public Ops {
       : pool_(pool),
         memory_(memory),
         kernels_(OpsKernelsFor(isa)),
-        gemm_(isa, pool, memory, options.max_rows, options.use_onednn) {}
+        gemm_(isa, pool, memory, options.max_rows, options.use_onednn),
+        experts_(kernels_, pool, memory, gemm_, options.max_rows) {}
 
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) override {
     QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<PackedLinear> linear,
@@ -36,10 +38,11 @@ class CpuOps : public Ops {
   absl::StatusOr<std::unique_ptr<Embedding>> MakeEmbedding(const WeightRows& table, int64_t width,
                                                            DType act_dtype) override {
     QUIRE_CHECK(act_dtype != DType::kFloat16);
+    QUIRE_CHECK(table.is_plain());
     const size_t row_bytes = width * DTypeBytes(act_dtype);
     QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
                            memory_.Allocate(table.out_features * row_bytes, "weights"));
-    const size_t source_bytes = width * DTypeBytes(table.weight_dtype);
+    const size_t source_bytes = table.RowStride(width) * DTypeBytes(table.weight_dtype);
     const DeviceMatrix out{buffer.data(), act_dtype, table.out_features, width, width};
     ForRows(pool_, table.out_features, width, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
@@ -60,6 +63,13 @@ class CpuOps : public Ops {
                            memory_.Allocate(values.size() * sizeof(float), "weights"));
     memory_.CopyFromHost(buffer.data(), values.data(), buffer.bytes());
     return DeviceVector{std::move(buffer)};
+  }
+
+  absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) override {
+    CheckExpertsSpec(spec);
+    auto experts = std::make_unique<CpuExperts>(std::move(spec));
+    QUIRE_RETURN_IF_ERROR(experts_.Prepare(*experts));
+    return experts;
   }
 
   void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
@@ -137,6 +147,38 @@ class CpuOps : public Ops {
     });
   }
 
+  void Route(const RouterParams& params, const DeviceMatrix& logits, DeviceArray<int32_t> ids,
+             const DeviceMatrix& weights) override {
+    CheckRoute(params, logits, ids, weights);
+    RouteArgs args{};
+    args.logits_stride = logits.row_stride;
+    args.num_experts = params.num_experts;
+    args.top_k = params.top_k;
+    args.scoring = params.scoring;
+    args.normalise = params.normalise;
+    args.scale = params.scale;
+    args.num_groups = params.num_groups;
+    args.top_groups = params.top_groups;
+    args.group_score = params.group_score;
+    args.correction_bias = params.correction_bias.data();
+    args.weights_stride = weights.row_stride;
+    ForRows(pool_, logits.rows, 16 * logits.cols, [&](int64_t begin, int64_t end) {
+      RouteArgs some = args;
+      some.logits = logits.Row<float>(begin);
+      some.rows = end - begin;
+      some.ids = ids.data + begin * params.top_k;
+      some.weights = weights.Row<float>(begin);
+      kernels_.route(some);
+    });
+  }
+
+  void ApplyExperts(const Experts& experts, const DeviceMatrix& x, DeviceArray<const int32_t> ids,
+                    const DeviceMatrix& weights, const DeviceMatrix& out) override {
+    const auto& own = static_cast<const CpuExperts&>(experts);
+    CheckApplyExperts(own.spec(), x, ids, weights, out);
+    experts_.Run(own, x, ids, weights, out);
+  }
+
   void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                   const DeviceMatrix& out) override {
     CheckGatherRows(x, rows, out);
@@ -211,6 +253,7 @@ class CpuOps : public Ops {
   DeviceMemory& memory_;
   const OpsKernels& kernels_;
   Gemm gemm_;
+  ExpertsRunner experts_;
 };
 
 }  // namespace

@@ -17,7 +17,8 @@ namespace quire {
 
 class PackedLinear : public Linear {
  public:
-  // Reads each source row once, in order, from all threads of the pool at once.
+  // Reads each source row once, in order, from all threads of the pool at once; transposed sources
+  // by columns of 64 numbers.
   static absl::StatusOr<std::unique_ptr<PackedLinear>> Pack(const LinearSpec& spec,
                                                             const OpsKernels& kernels,
                                                             ThreadPool& pool, DeviceMemory& memory);
@@ -39,8 +40,19 @@ class PackedLinear : public Linear {
 
  private:
   PackedLinear(const LinearSpec& spec, int64_t out_features);
+  struct Columns {
+    int64_t begin;
+    int64_t count;
+  };
+
+  void FillBias(const LinearSpec& spec);
   void PackPanels(const LinearSpec& spec, const OpsKernels& kernels, ThreadPool& pool);
-  void FillBias(const LinearSpec& spec, const OpsKernels& kernels);
+  // `expanded` has room for the rows that are not plain, or is null where all are.
+  void PackPanel(const LinearSpec& spec, const OpsKernels& kernels, int64_t index, float* expanded);
+  // Fills in where the rows of a panel stand, from columns.begin on, and their types; rows that are
+  // not plain are expanded first. Returns their number.
+  int64_t PanelRows(const LinearSpec& spec, const OpsKernels& kernels, int64_t index,
+                    Columns columns, float* expanded, const void** rows, ElementType* types) const;
 
   DType act_dtype_;
   int64_t padded_features_;

@@ -9,46 +9,32 @@
 #include "core/elements.h"
 #include "core/status_macros.h"
 #include "ops/op_checks.h"
+#include "ops/reference/reference_linear.h"
+#include "ops/reference/reference_router.h"
 
 namespace quire {
 namespace {
 
-class ReferenceLinear : public Linear {
+class ReferenceExperts : public Experts {
  public:
-  ReferenceLinear(int64_t in_features, int64_t out_features, DType act_dtype, DeviceBuffer weight,
-                  DeviceBuffer bias)
-      : Linear(in_features, out_features),
-        act_dtype_(act_dtype),
-        weight_(std::move(weight)),
-        bias_(std::move(bias)) {}
-
-  size_t bytes() const override { return weight_.bytes() + bias_.bytes(); }
-  DType act_dtype() const { return act_dtype_; }
-  float* weight() const { return static_cast<float*>(weight_.data()); }  // [N, K], rounded to act
-  float* bias() const { return static_cast<float*>(bias_.data()); }      // [N]
+  explicit ReferenceExperts(ExpertsSpec spec) : spec_(std::move(spec)) {}
+  size_t bytes() const override {
+    size_t bytes = 0;
+    for (const auto& linear : spec_.gate_up) bytes += linear->bytes();
+    for (const auto& linear : spec_.down) bytes += linear->bytes();
+    return bytes;
+  }
+  const ExpertsSpec& spec() const { return spec_; }
 
  private:
-  DType act_dtype_;
-  DeviceBuffer weight_;
-  DeviceBuffer bias_;
+  ExpertsSpec spec_;
 };
 
-class ReferenceEmbedding : public Embedding {
- public:
-  // Owns `buffer` when the table is its own. `table` is [V, E].
-  ReferenceEmbedding(const float* table, int64_t vocabulary, int64_t width, DeviceBuffer buffer)
-      : table_(table), vocabulary_(vocabulary), width_(width), buffer_(std::move(buffer)) {}
-
-  size_t bytes() const override { return buffer_.bytes(); }
-  int64_t vocabulary() const { return vocabulary_; }
-  int64_t width() const { return width_; }
-  const float* Row(int32_t token) const { return table_ + token * width_; }
-
- private:
-  const float* table_;
-  int64_t vocabulary_;
-  int64_t width_;
-  DeviceBuffer buffer_;
+// A row of an intermediate result.
+struct OwnRow {
+  OwnRow(DType dtype, int64_t cols) : storage(cols), view{storage.data(), dtype, 1, cols, cols} {}
+  std::vector<float> storage;
+  DeviceMatrix view;
 };
 
 double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
@@ -109,12 +95,14 @@ class ReferenceOps : public Ops {
                                                     std::move(weight), std::move(bias));
     int64_t first_row = 0;
     for (const WeightRows& part : spec.parts) {
-      for (int64_t i = 0; i < part.out_features * spec.in_features; ++i) {
-        linear->weight()[first_row * spec.in_features + i] =
-            RoundTo(spec.act_dtype, LoadElement(part.weight, part.weight_dtype, i));
-      }
-      for (int64_t i = 0; part.bias != nullptr && i < part.out_features; ++i) {
-        linear->bias()[first_row + i] = LoadElement(part.bias, part.bias_dtype, i);
+      for (int64_t row = 0; row < part.out_features; ++row) {
+        float* out = linear->weight() + (first_row + row) * spec.in_features;
+        for (int64_t i = 0; i < spec.in_features; ++i) {
+          out[i] = RoundTo(spec.act_dtype, LoadWeight(part, spec.in_features, row, i));
+        }
+        if (part.bias == nullptr) continue;
+        linear->bias()[first_row + row] =
+            LoadElement(part.bias, part.bias_dtype, row * part.bias_stride);
       }
       first_row += part.out_features;
     }
@@ -127,7 +115,7 @@ class ReferenceOps : public Ops {
     QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer, memory_.Allocate(count * sizeof(float), "weights"));
     auto* data = static_cast<float*>(buffer.data());
     for (int64_t i = 0; i < count; ++i) {
-      data[i] = RoundTo(act_dtype, LoadElement(table.weight, table.weight_dtype, i));
+      data[i] = RoundTo(act_dtype, LoadWeight(table, width, i / width, i % width));
     }
     return std::make_unique<ReferenceEmbedding>(data, table.out_features, width, std::move(buffer));
   }
@@ -143,6 +131,11 @@ class ReferenceOps : public Ops {
                            memory_.Allocate(values.size() * sizeof(float), "weights"));
     memory_.CopyFromHost(buffer.data(), values.data(), buffer.bytes());
     return DeviceVector{std::move(buffer)};
+  }
+
+  absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) override {
+    CheckExpertsSpec(spec);
+    return std::make_unique<ReferenceExperts>(std::move(spec));
   }
 
   void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
@@ -245,6 +238,32 @@ class ReferenceOps : public Ops {
         const double capped = cap == 0.0F ? value : cap * std::tanh(value / cap);
         StoreElement(logits, t, i, static_cast<float>(capped));
       }
+    }
+  }
+
+  void Route(const RouterParams& params, const DeviceMatrix& logits, DeviceArray<int32_t> ids,
+             const DeviceMatrix& weights) override {
+    ReferenceRoute(params, logits, ids, weights);
+  }
+
+  void ApplyExperts(const Experts& experts, const DeviceMatrix& x, DeviceArray<const int32_t> ids,
+                    const DeviceMatrix& weights, const DeviceMatrix& out) override {
+    const ExpertsSpec& spec = static_cast<const ReferenceExperts&>(experts).spec();
+    CheckApplyExperts(spec, x, ids, weights, out);
+    OwnRow gate_up(spec.act_dtype, spec.gate_up[0]->out_features());
+    OwnRow gated(spec.act_dtype, spec.down[0]->in_features());
+    OwnRow down(DType::kFloat32, x.cols);
+    for (int64_t t = 0; t < x.rows; ++t) {
+      std::vector<double> sum(x.cols);
+      for (int64_t j = 0; j < spec.top_k; ++j) {
+        const int32_t expert = ids.data[t * spec.top_k + j];
+        Apply(*spec.gate_up[expert], x.Rows(t, 1), gate_up.view);
+        GatedActivation(spec.activation, gate_up.view, gated.view);
+        Apply(*spec.down[expert], gated.view, down.view);
+        const double weight = LoadElement(weights, t, j);
+        for (int64_t i = 0; i < x.cols; ++i) sum[i] += weight * down.storage[i];
+      }
+      for (int64_t i = 0; i < x.cols; ++i) StoreElement(out, t, i, static_cast<float>(sum[i]));
     }
   }
 

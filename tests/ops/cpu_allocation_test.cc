@@ -119,6 +119,37 @@ TEST_P(CpuAllocationTest, RowOpsAllocateNothing) {
   EXPECT_EQ(Allocations() - before, 0);
 }
 
+TEST_P(CpuAllocationTest, ExpertsAllocateNothing) {
+  CpuOpsOptions options;
+  options.max_rows = 100;
+  options.use_onednn = false;
+  const auto ops = MakeCpuOps(pool_, memory_, GetParam(), options);
+  ExpertsSpec spec{.top_k = 3};
+  const LinearSource up(64, DType::kBFloat16, {{96, DType::kBFloat16, true}});
+  const LinearSource down(48, DType::kBFloat16, {{64, DType::kBFloat16, true}});
+  for (int expert = 0; expert < 10; ++expert) {
+    spec.gate_up.push_back(ops->MakeLinear(up.spec()).value());
+    spec.down.push_back(ops->MakeLinear(down.spec()).value());
+  }
+  const auto experts = ops->MakeExperts(std::move(spec)).value();
+  RouterParams router{.num_experts = 10, .top_k = 3, .num_groups = 5, .top_groups = 3};
+  HostMatrix logits(DType::kFloat32, 100, 10);
+  logits.FillNormal(1);
+  HostMatrix x(DType::kBFloat16, 100, 64);
+  x.FillNormal(2);
+  std::vector<int32_t> ids(300);
+  HostMatrix weights(DType::kFloat32, 100, 3);
+  HostMatrix out(DType::kFloat32, 100, 64);
+  const int64_t before = Allocations();
+  for (int64_t rows : {1, 7, 100}) {
+    ops->Route(router, logits.view().Rows(0, rows), {ids.data(), 3 * rows},
+               weights.view().Rows(0, rows));
+    ops->ApplyExperts(*experts, x.view().Rows(0, rows), {ids.data(), 3 * rows},
+                      weights.view().Rows(0, rows), out.view().Rows(0, rows));
+  }
+  EXPECT_EQ(Allocations() - before, 0);
+}
+
 // Every way through the sampler. A caller that hands the same results again, as here, keeps the
 // room of `top`.
 TEST_P(CpuAllocationTest, DrawsAllocateNothingAfterTheFirst) {

@@ -20,6 +20,10 @@ void PackPanelBf16(const PackPanelArgs& args);
 void EmbedColumnFloat(const void* panel, int64_t column, const EmbedRowArgs& args);
 void EmbedColumnBf16(const void* panel, int64_t column, const EmbedRowArgs& args);
 
+// expand_kernels.cc
+void ExpandFloat(const ExpandArgs& args);
+void ExpandBf16(const ExpandArgs& args);
+
 // norm_kernels.cc
 void Normalise(const NormArgs& args);
 
@@ -27,6 +31,10 @@ void Normalise(const NormArgs& args);
 void Activate(const ActivationArgs& args);
 void AddScaled(const AddScaledArgs& args);
 void Softcap(float* x, int64_t width, float scale, float cap);
+
+// moe_kernels.cc
+void Route(const RouteArgs& args);
+void Combine(const CombineArgs& args);
 
 // row_kernels.cc
 void CopyRow(const void* in, ElementType in_type, int64_t width, void* out, ElementType out_type);

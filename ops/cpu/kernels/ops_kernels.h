@@ -81,6 +81,22 @@ struct PackPanelArgs {
   void* panel;
 };
 
+// Rows [row, row + rows) and columns [col, col + cols) of a weight that is not plain rows; see
+// ops/weight_rows.h. Of MXFP4, col and cols are multiples of 32.
+struct ExpandArgs {
+  const void* weight;
+  ElementType type;
+  int64_t row_stride;
+  int64_t col_stride;
+  const uint8_t* mxfp4_scales;  // or null
+  int64_t row;
+  int64_t col;
+  int64_t rows;
+  int64_t cols;
+  void* out;  // [rows, cols] fp32 or bf16
+  int64_t out_stride;
+};
+
 struct NormArgs {
   NormKind kind;
   void* x;  // [rows, E]; written where delta is given or into_x
@@ -136,6 +152,35 @@ struct EmbedRowArgs {
   float* out;
 };
 
+struct RouteArgs {
+  const float* logits;  // [rows, X]
+  int64_t logits_stride;
+  int64_t rows;
+  int num_experts;  // X
+  int top_k;        // k
+  Scoring scoring;
+  bool normalise;
+  float scale;
+  int num_groups;
+  int top_groups;
+  GroupScore group_score;
+  const float* correction_bias;  // [X] or null
+  int32_t* ids;                  // [rows, k]
+  float* weights;                // [rows, k]
+  int64_t weights_stride;
+};
+
+// out = sum over j of weights[j] * x[positions[j]], in the order of j.
+struct CombineArgs {
+  const float* x;  // [., E]
+  int64_t x_stride;
+  const int32_t* positions;  // [k]
+  const float* weights;      // [k]
+  int count;                 // k
+  float* out;                // [E]
+  int64_t width;
+};
+
 // Where two functions stand, [0] takes fp32 weights and activations, [1] bf16.
 struct OpsKernels {
   int tile_rows;     // the most rows of a block of packed rows
@@ -143,6 +188,7 @@ struct OpsKernels {
   void (*pack_rows[2])(const PackRowsArgs&);
   void (*gemm[2])(const GemmArgs&);
   void (*pack_panel[2])(const PackPanelArgs&);
+  void (*expand[2])(const ExpandArgs&);
   void (*finish)(const FinishArgs&);
   // Of a column of a panel: one output feature's weights.
   void (*embed_column[2])(const void* panel, int64_t column, const EmbedRowArgs&);
@@ -152,6 +198,8 @@ struct OpsKernels {
   void (*add_scaled)(const AddScaledArgs&);
   // x [width] = cap tanh(scale x / cap), or scale x where cap is 0.
   void (*softcap)(float* x, int64_t width, float scale, float cap);
+  void (*route)(const RouteArgs&);
+  void (*combine)(const CombineArgs&);
   // out [width] = in [width] in another type; out is fp32 or bf16.
   void (*copy_row)(const void* in, ElementType in_type, int64_t width, void* out,
                    ElementType out_type);

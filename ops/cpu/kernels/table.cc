@@ -9,6 +9,7 @@ const OpsKernels kOpsKernels = {
     .pack_rows = {PackRowsFloat, PackRowsBf16},
     .gemm = {GemmFloat, GemmBf16},
     .pack_panel = {PackPanelFloat, PackPanelBf16},
+    .expand = {ExpandFloat, ExpandBf16},
     .finish = Finish,
     .embed_column = {EmbedColumnFloat, EmbedColumnBf16},
     .embed_row = EmbedRow,
@@ -16,6 +17,8 @@ const OpsKernels kOpsKernels = {
     .activate = Activate,
     .add_scaled = AddScaled,
     .softcap = Softcap,
+    .route = Route,
+    .combine = Combine,
     .copy_row = CopyRow,
 };
 
