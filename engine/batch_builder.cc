@@ -41,6 +41,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   batch.model.num_rows = plan.num_rows;
   batch.model.num_generated_rows = plan.num_generated_rows;
   batch.model.token_ids = View(staging.token_ids);
+  batch.model.position_rows = View(staging.positions);
   for (int group = 0; group < kv_.num_groups(); ++group) {
     const Staging::Group& arrays = staging.groups[group];
     batch.model.groups[group] = {.query_start = View(staging.query_start),

@@ -25,7 +25,8 @@ class CpuBackend : public Backend {
     made->sampler_ = MakeCpuSampler(made->pool_, isa, model.vocab_size);
     QUIRE_ASSIGN_OR_RETURN(made->attention_, MakeCpuAttention(made->pool_, made->memory_, isa,
                                                               {.max_entries = max_batch_tokens,
-                                                               .max_head_dim = model.head_dim}));
+                                                               .max_head_dim = model.head_dim,
+                                                               .max_value_dim = model.value_dim}));
     return made;
   }
 

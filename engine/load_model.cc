@@ -39,6 +39,10 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const LoadOptions
 
 absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& progress) {
   QUIRE_ASSIGN_OR_RETURN(config_, ReadModelConfig(options.model));
+  if (config_.mla || config_.is_encoder) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(config_.architecture, " models do not run yet"));
+  }
   std::unique_ptr<WeightSource> source;
   if (options.random_weights) {
     source = RandomWeights(config_);
@@ -64,7 +68,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
                                  ? options.max_context
                                  : std::min(config_.max_position_embeddings, config_.max_context());
   scheduler.pipeline_depth = backend_->pipeline_depth();
-  scheduler.share_generated_blocks = backend_->prefill_equals_decode();
+  scheduler.share_generated_blocks = backend_->prefill_equals_decode() && !config_.mla;
   scheduler.stall_limit = options.stall_limit;
   const int block_tokens =
       options.block_tokens > 0 ? options.block_tokens : backend_->default_block_tokens();
@@ -91,7 +95,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
   QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
                          LoadWeights(config_, act_dtype_, *source, backend_->ops(), progress));
-  unused_tensors_ = source->Unused();
+  unused_tensors_ = std::move(weights.unused_tensors);
   source.reset();
   QUIRE_ASSIGN_OR_RETURN(
       decoder_,
@@ -106,8 +110,10 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
     const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
     const DecoderLimits& limits) const {
   const size_t weights = static_cast<size_t>(CountParameters(config_)) * DTypeBytes(act_dtype_);
-  const size_t activations = Decoder::ActivationBytes(config_, act_dtype_, limits) +
-                             RopeTables::Bytes(config_.rope, limits.max_positions);
+  size_t activations = Activations::Bytes(config_, act_dtype_, limits);
+  for (const RopeConfig& rope : config_.ropes) {
+    activations += RopeTables::Bytes(rope, limits.max_positions);
+  }
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
   // Unasked, the cache takes at most half of what the rest leaves.

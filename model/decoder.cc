@@ -1,8 +1,9 @@
 #include "model/decoder.h"
 
-#include <cmath>
+#include <utility>
 
 #include "core/check.h"
+#include "core/elements.h"
 #include "core/status_macros.h"
 
 namespace quire {
@@ -13,72 +14,45 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
     DeviceMemory& memory) {
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), kv_groups, kv, limits, ops, attention));
-  QUIRE_ASSIGN_OR_RETURN(decoder->rope_,
-                         RopeTables::Create(config.rope, limits.max_positions, memory));
-  QUIRE_ASSIGN_OR_RETURN(
-      decoder->buffer_, memory.Allocate(ActivationBytes(config, act_dtype, limits), "activations"));
-  size_t bytes = 0;
-  decoder->act_ =
-      Lay(config, act_dtype, limits, static_cast<char*>(decoder->buffer_.data()), bytes);
+  for (const RopeConfig& rope : config.ropes) {
+    QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<RopeTables> tables,
+                           RopeTables::Create(rope, limits.max_positions, memory));
+    decoder->ropes_.push_back(std::move(tables));
+  }
+  size_t bytes = Activations::Bytes(config, act_dtype, limits);
+  QUIRE_ASSIGN_OR_RETURN(decoder->buffer_, memory.Allocate(bytes, "activations"));
+  decoder->act_ = Activations::Lay(config, act_dtype, limits, decoder->buffer_.data(), bytes);
+  decoder->embedding_scale_ = config.embedding_scale_in_act_type
+                                  ? RoundTo(act_dtype, config.embedding_scale)
+                                  : config.embedding_scale;
   return decoder;
-}
-
-// Lays the activations out from `base` on; `bytes` becomes what they take.
-Decoder::Activations Decoder::Lay(const ModelConfig& config, DType act_dtype,
-                                  const DecoderLimits& limits, char* base, size_t& bytes) {
-  bytes = 0;
-  const auto matrix = [&](DType dtype, int64_t rows, int64_t cols) {
-    const DeviceMatrix made{
-        .data = base + bytes, .dtype = dtype, .rows = rows, .cols = cols, .row_stride = cols};
-    bytes += (static_cast<size_t>(rows * cols) * DTypeBytes(dtype) + 255) / 256 * 256;
-    return made;
-  };
-  const int64_t rows = limits.max_batch_tokens;
-  const int64_t out_rows = limits.max_logits_rows;
-  const int64_t hidden = config.hidden_size;
-  const int64_t ffn = config.intermediate_size;
-  Activations act;
-  act.residual = matrix(DType::kFloat32, rows, hidden);
-  act.normed = matrix(act_dtype, rows, hidden);
-  act.qkv = matrix(act_dtype, rows, config.attention_shape(0).qkv_width());
-  act.attended = matrix(act_dtype, rows, config.attention_shape(0).out_width());
-  act.delta = matrix(DType::kFloat32, rows, hidden);
-  act.gate_up = matrix(act_dtype, rows, 2 * ffn);
-  act.gated = matrix(act_dtype, rows, ffn);
-  act.last = matrix(act_dtype, out_rows, hidden);
-  act.logits = matrix(DType::kFloat32, out_rows, config.vocab_size);
-  return act;
-}
-
-size_t Decoder::ActivationBytes(const ModelConfig& config, DType act_dtype,
-                                const DecoderLimits& limits) {
-  size_t bytes = 0;
-  Lay(config, act_dtype, limits, nullptr, bytes);
-  return bytes;
 }
 
 void Decoder::Forward(const ModelBatch& batch) {
   const int64_t rows = batch.num_rows;
   QUIRE_CHECK_LE(rows, limits_.max_batch_tokens);
-  const DeviceMatrix residual = act_.residual.Rows(0, rows);
-  const DeviceMatrix normed = act_.normed.Rows(0, rows);
-  const DeviceMatrix delta = act_.delta.Rows(0, rows);
   CopyPages(batch);
-  ops_.Embed(*weights_.embedding, batch.token_ids, {}, residual);
-  ops_.Normalise(residual, weights_.layers[0].input_norm, normed);
-  const auto add_delta = [&](const Norm& norm) {
-    ops_.AddNormalise({.residual = residual, .delta = delta, .norm = norm, .out = normed});
-  };
+  EmbedTokens(batch);
   for (int layer = 0; layer < config_.num_layers; ++layer) {
+    const LayerWeights& weights = weights_.layers[layer];
     AttentionBlock(layer, batch);
-    add_delta(weights_.layers[layer].post_attention_norm);
-    MlpBlock(layer, rows);
-    const bool last = layer + 1 == config_.num_layers;
-    add_delta(last ? weights_.final_norm : weights_.layers[layer + 1].input_norm);
+    if (config_.placement == NormPlacement::kParallel) {
+      ops_.AddTo(act_.delta.Rows(0, rows), config_.residual_scale, act_.residual.Rows(0, rows));
+    } else {
+      Join(weights.attention_out_norm, NormsBehind() ? weights.attention_norm : weights.mlp_norm,
+           rows);
+    }
+    if (weights.moe) {
+      Moe(*weights.moe, rows);
+    } else {
+      Mlp(weights.mlp, rows, act_.delta.Rows(0, rows));
+    }
+    Join(weights.mlp_out_norm, NormAfterLayer(layer), rows);
   }
 }
 
 void Decoder::CopyPages(const ModelBatch& batch) {
+  if (batch.copies.empty()) return;  // encoders have no cache
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     const KvPlace place = kv_groups_.places[layer];
     if (batch.copies[place.group].empty()) continue;
@@ -86,42 +60,126 @@ void Decoder::CopyPages(const ModelBatch& batch) {
   }
 }
 
-// delta = W_o attention(norm-rope(W_qkv normed))
+// residual and normed, as the first block reads them.
+void Decoder::EmbedTokens(const ModelBatch& batch) {
+  const int64_t rows = batch.num_rows;
+  const DeviceMatrix residual = act_.residual.Rows(0, rows);
+  ops_.Embed(*weights_.embedding, batch.token_ids, {.scale = embedding_scale_}, residual);
+  if (weights_.positions != nullptr) {
+    ops_.Embed(*weights_.positions, batch.position_rows, {.accumulate = true}, residual);
+  }
+  if (weights_.token_types != nullptr) {
+    ops_.Embed(*weights_.token_types, {act_.zero_ids, rows}, {.accumulate = true}, residual);
+  }
+  if (config_.embedding_norm) ops_.Normalise(residual, weights_.embedding_norm, residual);
+  ops_.Normalise(residual, NormBefore(weights_.layers[0].attention_norm),
+                 act_.normed.Rows(0, rows));
+}
+
+const Norm& Decoder::NormBefore(const Norm& norm) const { return NormsBehind() ? no_norm_ : norm; }
+
+const Norm& Decoder::NormAfterLayer(int layer) const {
+  if (NormsBehind()) return weights_.layers[layer].mlp_norm;
+  const bool last = layer + 1 == config_.num_layers;
+  return last ? weights_.final_norm : weights_.layers[layer + 1].attention_norm;
+}
+
+void Decoder::Join(const Norm& out_norm, const Norm& next, int64_t rows) {
+  const DeviceMatrix delta = act_.delta.Rows(0, rows);
+  if (out_norm.kind != NormKind::kNone) ops_.Normalise(delta, out_norm, delta);
+  ops_.AddNormalise({.residual = act_.residual.Rows(0, rows),
+                     .delta = delta,
+                     .delta_scale = config_.residual_scale,
+                     .norm = next,
+                     .out = act_.normed.Rows(0, rows),
+                     .into_residual = NormsBehind()});
+}
+
+// delta = W_o attention(normed)
 void Decoder::AttentionBlock(int layer, const ModelBatch& batch) {
   const LayerWeights& weights = weights_.layers[layer];
-  const KvPlace place = kv_groups_.places[layer];
-  const PagedKvView kv = kv_.View(place.group, place.layer);
-  const GqaShape shape = config_.attention_shape(layer);
+  Attend(layer, batch);
+  ops_.Apply(*weights.output, act_.attended.Rows(0, batch.num_rows),
+             act_.delta.Rows(0, batch.num_rows));
+}
+
+// attended = attention(norm-rope(W_qkv normed))
+void Decoder::Attend(int layer, const ModelBatch& batch) {
+  const GqaWeights& weights = weights_.layers[layer].gqa;
   const DeviceMatrix qkv = act_.qkv.Rows(0, batch.num_rows);
   const DeviceMatrix attended = act_.attended.Rows(0, batch.num_rows);
-
+  const GqaShape shape = config_.attention_shape(layer);
+  const ScoreRules scores{.softcap = config_.attention_softcap,
+                          .sink_logits = weights.sinks.data()};
+  NormRopeWriteParams rotation{.qkv = qkv,
+                               .shape = shape,
+                               .qk_norm = config_.qk_norm,
+                               .q_norm = weights.q_norm.data(),
+                               .k_norm = weights.k_norm.data(),
+                               .weights_per_head = config_.qk_norm_per_head,
+                               .norm_eps = config_.norm_eps,
+                               .rope = ropes_[config_.layers[layer].rope]->view()};
   ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), qkv);
-  attention_.NormRopeWrite({.qkv = qkv,
-                            .shape = shape,
-                            .qk_norm = config_.qk_norm,
-                            .q_norm = weights.q_norm.data(),
-                            .k_norm = weights.k_norm.data(),
-                            .norm_eps = config_.norm_eps,
-                            .rope = rope_->view(),
-                            .kv = kv},
-                           batch.groups[place.group]);
+  if (config_.is_encoder) {
+    attention_.NormRope(rotation, batch.rope_rows);
+    attention_.Encode({.qkv = qkv,
+                       .out = attended,
+                       .shape = shape,
+                       .scale = config_.attention_scale,
+                       .scores = scores},
+                      batch.query_start);
+    return;
+  }
+  const KvPlace place = kv_groups_.places[layer];
+  rotation.kv = kv_.View(place.group, place.layer);
+  attention_.NormRopeWrite(rotation, batch.groups[place.group]);
   attention_.Gqa({.qkv = qkv,
                   .out = attended,
                   .shape = shape,
-                  .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
-                  .kv = kv},
+                  .scale = config_.attention_scale,
+                  .kv = rotation.kv,
+                  .scores = scores},
                  batch.groups[place.group]);
-  ops_.Apply(*weights.output, attended, act_.delta.Rows(0, batch.num_rows));
 }
 
-// delta = W_down (silu(W_gate normed) * W_up normed)
-void Decoder::MlpBlock(int layer, int64_t rows) {
-  const LayerWeights& weights = weights_.layers[layer];
-  const DeviceMatrix gate_up = act_.gate_up.Rows(0, rows);
-  const DeviceMatrix gated = act_.gated.Rows(0, rows);
-  ops_.Apply(*weights.gate_up, act_.normed.Rows(0, rows), gate_up);
-  ops_.GatedActivation({.kind = Activation::kSilu}, gate_up, gated);
-  ops_.Apply(*weights.down, gated, act_.delta.Rows(0, rows));
+// delta = W_down (act(W_gate normed) * W_up normed), or W_down act(W_up normed)
+void Decoder::Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta) {
+  const auto columns = [&](const DeviceMatrix& matrix, int64_t cols) {
+    DeviceMatrix view = matrix.Rows(0, rows);
+    view.cols = cols;
+    return view;
+  };
+  const DeviceMatrix up = columns(act_.up, weights.up->out_features());
+  const DeviceMatrix gated = columns(act_.gated, weights.down->in_features());
+  ops_.Apply(*weights.up, act_.normed.Rows(0, rows), up);
+  if (config_.gated_mlp) {
+    ops_.GatedActivation(config_.activation, up, gated);
+  } else {
+    ops_.Activate(config_.activation, up, gated);
+  }
+  ops_.Apply(*weights.down, gated, delta);
+}
+
+// delta = the weighted sum of the chosen experts, and the shared one
+void Decoder::Moe(const MoeWeights& weights, int64_t rows) {
+  const DeviceMatrix normed = act_.normed.Rows(0, rows);
+  const DeviceMatrix delta = act_.delta.Rows(0, rows);
+  const DeviceMatrix logits = act_.router_logits.Rows(0, rows);
+  const DeviceMatrix chosen = act_.chosen.Rows(0, rows);
+  const DeviceArray<int32_t> ids{act_.expert_ids, rows * config_.moe->top_k};
+  ops_.Apply(*weights.router, normed, logits);
+  ops_.Route(weights.routing, logits, ids, chosen);
+  ops_.ApplyExperts(*weights.experts, normed, {ids.data, ids.size}, chosen, delta);
+  if (weights.shared.up == nullptr) return;
+  const DeviceMatrix shared = act_.shared.Rows(0, rows);
+  Mlp(weights.shared, rows, shared);
+  if (weights.shared_gate == nullptr) {
+    ops_.AddTo(shared, 1.0F, delta);
+    return;
+  }
+  const DeviceMatrix gate = act_.shared_gate.Rows(0, rows);
+  ops_.Apply(*weights.shared_gate, normed, gate);
+  ops_.AddSigmoidGated(shared, gate, delta);
 }
 
 DeviceMatrix Decoder::Logits(DeviceArray<const int32_t> rows) {
@@ -130,6 +188,9 @@ DeviceMatrix Decoder::Logits(DeviceArray<const int32_t> rows) {
   const DeviceMatrix logits = act_.logits.Rows(0, rows.size);
   ops_.GatherRows(act_.normed, rows, last);
   ops_.Apply(*weights_.lm_head, last, logits);
+  if (config_.logits_scale != 1.0F || config_.logits_softcap != 0.0F) {
+    ops_.SoftcapLogits(logits, config_.logits_scale, config_.logits_softcap);
+  }
   return logits;
 }
 

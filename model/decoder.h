@@ -1,4 +1,5 @@
-// The decoder: runs any model that ModelConfig describes, on any backend.
+// The decoder: runs any model that ModelConfig describes, on any backend. Encoders too: a batch
+// without a cache.
 #ifndef QUIRE_MODEL_DECODER_H_
 #define QUIRE_MODEL_DECODER_H_
 
@@ -10,6 +11,7 @@
 #include "attention/attention.h"
 #include "core/device_memory.h"
 #include "kvcache/kv_storage.h"
+#include "model/activations.h"
 #include "model/kv_groups.h"
 #include "model/model_batch.h"
 #include "model/model_config.h"
@@ -18,12 +20,6 @@
 #include "ops/ops.h"
 
 namespace quire {
-
-struct DecoderLimits {
-  int64_t max_batch_tokens = 0;  // T at most
-  int64_t max_logits_rows = 0;   // rows of logits at a time
-  int64_t max_positions = 0;     // rotary tables reach to here
-};
 
 class Decoder {
  public:
@@ -45,24 +41,7 @@ class Decoder {
   const ModelConfig& config() const { return config_; }
   const DecoderLimits& limits() const { return limits_; }
 
-  // Bytes that Create takes for activations with these limits.
-  static size_t ActivationBytes(const ModelConfig& config, DType act_dtype,
-                                const DecoderLimits& limits);
-
  private:
-  // All of a step's intermediate results; rows [0, T) are in use.
-  struct Activations {
-    DeviceMatrix residual;  // fp32 [T, E], the residual stream
-    DeviceMatrix normed;    // act [T, E]
-    DeviceMatrix qkv;       // act [T, (H + 2 Hkv) D]
-    DeviceMatrix attended;  // act [T, H D]
-    DeviceMatrix delta;     // fp32 [T, E], what a block adds to the residual
-    DeviceMatrix gate_up;   // act [T, 2 F]
-    DeviceMatrix gated;     // act [T, F]
-    DeviceMatrix last;      // act [R, E], of normed, the rows that give logits
-    DeviceMatrix logits;    // fp32 [R, V]
-  };
-
   Decoder(const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups,
           const KvStorage& kv, const DecoderLimits& limits, Ops& ops, Attention& attention)
       : config_(config),
@@ -73,11 +52,18 @@ class Decoder {
         ops_(ops),
         attention_(attention) {}
 
-  static Activations Lay(const ModelConfig& config, DType act_dtype, const DecoderLimits& limits,
-                         char* base, size_t& bytes);
   void CopyPages(const ModelBatch& batch);
+  void EmbedTokens(const ModelBatch& batch);
   void AttentionBlock(int layer, const ModelBatch& batch);
-  void MlpBlock(int layer, int64_t rows);
+  void Attend(int layer, const ModelBatch& batch);
+  void Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta);
+  void Moe(const MoeWeights& weights, int64_t rows);
+  // residual += delta; normed = what the next block reads.
+  void Join(const Norm& out_norm, const Norm& next, int64_t rows);
+
+  const Norm& NormBefore(const Norm& norm) const;
+  const Norm& NormAfterLayer(int layer) const;
+  bool NormsBehind() const { return config_.placement == NormPlacement::kBehind; }
 
   ModelConfig config_;
   ModelWeights weights_;
@@ -86,7 +72,9 @@ class Decoder {
   DecoderLimits limits_;
   Ops& ops_;
   Attention& attention_;
-  std::unique_ptr<RopeTables> rope_;
+  float embedding_scale_ = 1.0F;
+  const Norm no_norm_;
+  std::vector<std::unique_ptr<RopeTables>> ropes_;  // as ModelConfig::ropes
   DeviceBuffer buffer_;
   Activations act_;
 };

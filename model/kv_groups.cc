@@ -3,21 +3,33 @@
 #include <algorithm>
 
 namespace quire {
+namespace {
+
+KvPageLayout PageLayout(const ModelConfig& config, int block_tokens, DType kv_dtype) {
+  KvPageLayout layout{.num_kv_heads = config.num_kv_heads,
+                      .head_dim = config.head_dim,
+                      .value_dim = config.value_dim,
+                      .block_tokens = block_tokens,
+                      .dtype = kv_dtype};
+  if (config.mla) {
+    layout.num_kv_heads = 1;
+    layout.head_dim = config.mla->latent_width(config.num_heads);
+    layout.value_dim = 0;
+  }
+  return layout;
+}
+
+}  // namespace
 
 KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype) {
   KvGroups made;
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    const int window = config.layer_windows[layer];
+    const int window = config.layers[layer].window;
     auto group = std::find_if(made.groups.begin(), made.groups.end(),
                               [&](const KvGroup& g) { return g.window == window; });
     if (group == made.groups.end()) {
-      made.groups.push_back({.window = window,
-                             .layout = {.num_kv_heads = config.num_kv_heads,
-                                        .head_dim = config.head_dim,
-                                        .value_dim = config.head_dim,
-                                        .block_tokens = block_tokens,
-                                        .dtype = kv_dtype},
-                             .layers = {}});
+      made.groups.push_back(
+          {.window = window, .layout = PageLayout(config, block_tokens, kv_dtype), .layers = {}});
       group = made.groups.end() - 1;
     }
     made.places.push_back({.group = static_cast<int>(group - made.groups.begin()),

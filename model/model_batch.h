@@ -18,7 +18,11 @@ struct ModelBatch {
   int64_t num_rows = 0;  // T
   int64_t num_generated_rows =
       0;  // rows [0, n) are at generated positions, the rest at prompt ones
-  DeviceArray<const int32_t> token_ids;  // [T]
+  DeviceArray<const int32_t> token_ids;      // [T]
+  DeviceArray<const int32_t> position_rows;  // [T], of a table of learned positions
+  // Without a cache (encoders) groups and copies are empty, and these say what belongs together.
+  DeviceArray<const int32_t> query_start;  // [S + 1], first 0, last T
+  DeviceArray<const int32_t> rope_rows;    // [T]
   // Per KV group: positions, slots and page tables. The arrays that don't differ are shared.
   std::vector<AttentionBatch> groups;
   // Per KV group: {source, target} pages to copy before any row is written.

@@ -1,11 +1,13 @@
-// A decoder as data: what config.json says, validated. A new architecture is a new mapping in
-// model_config.cc; the decoder runs every description.
+// A model as data: what config.json says, validated. A new architecture is a new mapping in
+// model/families*.cc; the decoder runs every description.
 //
-// Letters: L layers, E hidden size, H query heads, Hkv key/value heads, D head dim, F feed-forward
-// size, V vocabulary.
+// Letters: L layers, E hidden size, H query heads, Hkv key/value heads, D head dim, Dv value dim, F
+// feed-forward size, V vocabulary, X experts. For MLA: R latent rank, Rq query rank, Dn no-rope
+// dim, Dr rope dim.
 #ifndef QUIRE_MODEL_MODEL_CONFIG_H_
 #define QUIRE_MODEL_MODEL_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,8 +18,64 @@
 #include "core/dtype.h"
 #include "core/ids.h"
 #include "model/rope.h"
+#include "model/weight_names.h"
+#include "ops/op_kinds.h"
 
 namespace quire {
+
+// Where the norms of a block f (attention, MLP) stand on its way into the residual stream x.
+enum class NormPlacement : uint8_t {
+  kBefore,    // x + f(norm(x))
+  kAfter,     // x + norm(f(x)): OLMo-2
+  kAround,    // x + norm(f(norm(x))): Gemma-2, GLM-4
+  kBehind,    // norm(x + f(x)): BERT
+  kParallel,  // x + attention(norm(x)) + mlp(norm(x)), one norm for both
+};
+
+// Multi-head latent attention (DeepSeek-V2, 2024).
+struct MlaConfig {
+  int query_rank = 0;  // Rq; 0: the query comes straight from x
+  int kv_rank = 0;     // R
+  int nope_dim = 0;    // Dn
+  int rope_dim = 0;    // Dr
+  // False: the first Dr dims of each head's own query and key turn, and there is neither a part
+  // that the heads share nor a norm of the latent.
+  bool shared_rope_key = true;
+
+  int latent_width(int num_heads) const {
+    return kv_rank + (shared_rope_key ? rope_dim : num_heads * rope_dim);
+  }
+};
+
+struct MoeConfig {
+  int num_experts = 0;  // X
+  int top_k = 0;
+  Scoring scoring = Scoring::kSoftmax;
+  bool normalise = false;  // the chosen weights sum to 1
+  float scale = 1.0F;      // of the chosen weights
+  int num_groups = 1;      // experts are chosen from the best top_groups of them
+  int top_groups = 1;
+  GroupScore group_score = GroupScore::kMax;
+  bool correction_bias = false;  // added to the scores for the choice alone
+  bool router_bias = false;
+  bool expert_bias = false;
+  int64_t intermediate_size = 0;         // F of an expert
+  int64_t shared_intermediate_size = 0;  // F of the expert that sees every token; 0: none
+  bool shared_gate = false;              // which is scaled by a sigmoid gate
+};
+
+struct LayerConfig {
+  int window = 0;  // 0: full attention
+  int rope = 0;    // of ModelConfig::ropes
+  bool moe = false;
+};
+
+// What pools the hidden states of a text into one vector.
+enum class Pooling : uint8_t {
+  kMean,  // of all tokens
+  kCls,   // the first token's
+  kLast,  // the last token's
+};
 
 struct ModelConfig {
   std::string architecture;  // "Qwen3ForCausalLM", ...
@@ -28,38 +86,80 @@ struct ModelConfig {
   int num_heads = 0;                    // H
   int num_kv_heads = 0;                 // Hkv
   int head_dim = 0;                     // D
-  int64_t intermediate_size = 0;        // F
+  int value_dim = 0;                    // Dv
+  int64_t intermediate_size = 0;        // F of the layers without experts
   int64_t vocab_size = 0;               // V
   int64_t max_position_embeddings = 0;  // context
+  std::vector<LayerConfig> layers;      // [L]
+  bool is_encoder = false;              // bidirectional, for embeddings: no cache, no lm_head
+
+  NormKind norm = NormKind::kRms;
+  bool norm_bias = false;
+  bool norm_plus_one = false;  // norm(x) (1 + w)
+  float norm_eps = 1e-6F;
+  NormPlacement placement = NormPlacement::kBefore;
+  bool first_attention_norm = true;  // ModernBERT: its first layer lacks it
+  bool final_norm = true;
+
+  float embedding_scale = 1.0F;
+  bool embedding_scale_in_act_type = false;  // rounded to it first (Gemma)
+  bool learned_positions = false;            // GPT-2, BERT: a table of max_position_embeddings rows
+  int position_offset = 0;                   // the row of position 0 in it (RoBERTa)
+  int token_types = 0;                       // BERT: rows of a table, of which the first is added
+  bool embedding_norm = false;               // BERT, ModernBERT
+  float residual_scale = 1.0F;               // of what a block adds
+  float logits_scale = 1.0F;
+  float logits_softcap = 0.0F;  // 0: none
   bool tie_word_embeddings = false;
+
   bool qkv_bias = false;
   bool attention_output_bias = false;
-  bool mlp_bias = false;
   QkNorm qk_norm = QkNorm::kNone;
-  float norm_eps = 1e-6F;
-  RopeConfig rope;
-  std::vector<int> layer_windows;  // [L], 0 = full attention
+  bool qk_norm_per_head = false;   // each head has norm weights of its own
+  float attention_scale = 0.0F;    // of q k^T
+  float attention_softcap = 0.0F;  // 0: none
+  bool attention_sinks = false;    // a sink logit for each query head
+  std::vector<RopeConfig> ropes;   // of the layer kinds
+  std::optional<MlaConfig> mla;    // else GQA
+  int sink_tokens = 0;             // learned rows in front of each layer's keys and values
+
+  ActivationParams activation;
+  bool gated_mlp = true;
+  bool mlp_bias = false;
+  std::optional<MoeConfig> moe;
+
+  WeightNames names;
 
   // What the checkpoint says it is stored in; unset where config.json is silent.
   std::optional<DType> checkpoint_dtype;
   std::vector<TokenId> eos_token_ids;  // of generation_config.json, else of config.json
+  // What its authors pool by (1_Pooling/config.json of a sentence-transformers checkpoint); unset:
+  // they don't say.
+  std::optional<Pooling> pooling;
 
-  // The longest context that --max-context may ask for: config.json's, stretched by what the rotary
-  // scaling is made for.
-  int64_t max_context() const { return StretchedPositions(rope, max_position_embeddings); }
+  // The longest context that --max-context may ask for: config.json's, which some scalings stretch.
+  int64_t max_context() const {
+    if (learned_positions) return max_position_embeddings;
+    int64_t longest = max_position_embeddings;
+    for (const RopeConfig& rope : ropes) {
+      longest = std::max(longest, StretchedPositions(rope, max_position_embeddings));
+    }
+    return longest;
+  }
 
   GqaShape attention_shape(int layer) const {
     return {.num_heads = num_heads,
             .num_kv_heads = num_kv_heads,
             .head_dim = head_dim,
-            .value_dim = head_dim,
-            .window = layer_windows[layer]};
+            .value_dim = value_dim,
+            .window = layers[layer].window};
   }
 };
 
 // Reads config.json and, where present, generation_config.json of a checkpoint directory, as
-// transformers 4 and 5 write them. Every fault is one line with the file, the field, what was
-// found and what was expected; an architecture that is not built is refused with those that are.
+// transformers 4 and 5 write them; of a multimodal checkpoint its text part. Every fault is one
+// line with the file, the field, what was found and what was expected; an architecture that is not
+// built is refused with those that are.
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& directory);
 
 }  // namespace quire

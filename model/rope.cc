@@ -148,7 +148,8 @@ absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const RopeConfig&
   made->view_ = {.cos = base,
                  .sin = base + elements,
                  .num_rows = max_positions,
-                 .rotary_dim = config.rotary_dim};
+                 .rotary_dim = config.rotary_dim,
+                 .interleaved = config.interleaved};
   return made;
 }
 

@@ -8,24 +8,41 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "model/model_config.h"
 #include "model/safetensors.h"
 #include "ops/ops.h"
 
 namespace quire {
 
+// A matrix [out_features, in_features], and how it lies in the tensors of a checkpoint.
+struct StoredMatrix {
+  std::string weight;  // name of the tensor
+  std::string bias;    // [out_features], or empty: none
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  bool transposed = false;  // stored [in, out]
+  // Of a tensor that stacks `count` of them in its first dimension, this one. 0: not stacked.
+  int64_t count = 0;
+  int64_t index = 0;
+  // Every `step`-th row from `first` on of a stored matrix of step * out_features rows.
+  int64_t step = 1;
+  int64_t first = 0;
+};
+
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
 
-  // <prefix>.weight [out_features, in_features] and, where has_bias, <prefix>.bias [out_features].
-  // The memory stays readable until Done(prefix).
-  virtual absl::StatusOr<WeightRows> Rows(const std::string& prefix, int64_t out_features,
-                                          int64_t in_features, bool has_bias) = 0;
-  // <prefix>.weight [size], as fp32.
-  virtual absl::StatusOr<std::vector<float>> Vector(const std::string& prefix, int64_t size) = 0;
-  // The weights of `prefix` won't be read again: their memory may go.
-  virtual void Done(const std::string& prefix) = 0;
+  // Whether the tensor is there.
+  virtual bool Has(const std::string& name) const = 0;
+  // The memory stays readable until Done. Where the tensor is not there, but <weight>_blocks and
+  // <weight>_scales are, it is stored as MXFP4.
+  virtual absl::StatusOr<WeightRows> Rows(const StoredMatrix& matrix) = 0;
+  // A tensor of `size` elements in one dimension, as fp32.
+  virtual absl::StatusOr<std::vector<float>> Vector(const std::string& name, int64_t size) = 0;
+  // The tensor won't be read again: its memory may go.
+  virtual void Done(const std::string& name) = 0;
 
   // The type that dtype "auto" stands for.
   virtual DType stored_dtype() const = 0;

@@ -1,148 +1,217 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/status_macros.h"
+#include "model/moe_weights.h"
+#include "model/weight_loader.h"
 
 namespace quire {
 namespace {
 
-// A matrix of the checkpoint that becomes rows of a merged one.
-struct Part {
-  std::string prefix;
-  int64_t out_features;
-  bool has_bias;
-};
-
-class Loader {
+class ModelLoader {
  public:
-  Loader(const ModelConfig& config, DType act_dtype, WeightSource& source, Ops& ops,
-         const LoadProgress& progress)
+  ModelLoader(const ModelConfig& config, DType act_dtype, WeightSource& source, Ops& ops,
+              const LoadProgress& progress)
       : config_(config),
-        act_dtype_(act_dtype),
+        names_(config.names),
         source_(source),
         ops_(ops),
-        progress_(progress),
-        total_(CountParameters(config)) {}
+        loader_(config, act_dtype, source, ops, progress) {}
 
   absl::StatusOr<ModelWeights> Load() {
+    FindPrefix();
     ModelWeights weights;
     QUIRE_RETURN_IF_ERROR(LoadEnds(weights));
     for (int layer = 0; layer < config_.num_layers; ++layer) {
-      QUIRE_ASSIGN_OR_RETURN(LayerWeights loaded,
-                             LoadLayer(absl::StrCat("model.layers.", layer, ".")));
+      QUIRE_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(layer));
       weights.layers.push_back(std::move(loaded));
+    }
+    for (const std::string& name : source_.Unused()) {
+      if (!IsIgnored(name)) weights.unused_tensors.push_back(name);
     }
     return weights;
   }
 
  private:
+  void FindPrefix() {
+    prefix_ = names_.prefixes.front();
+    for (const std::string& prefix : names_.prefixes) {
+      if (!source_.Has(absl::StrCat(prefix, names_.embedding, ".weight"))) continue;
+      prefix_ = prefix;
+      return;
+    }
+  }
+
+  bool IsIgnored(absl::string_view name) const {
+    if (config_.tie_word_embeddings && absl::EndsWith(name, "lm_head.weight")) return true;
+    const absl::string_view within = absl::StripPrefix(name, prefix_);
+    return std::any_of(names_.ignored_beginnings.begin(), names_.ignored_beginnings.end(),
+                       [&](const std::string& beginning) {
+                         return absl::StartsWith(name, beginning) ||
+                                absl::StartsWith(within, beginning);
+                       }) ||
+           std::any_of(names_.ignored_endings.begin(), names_.ignored_endings.end(),
+                       [&](const std::string& ending) { return absl::EndsWith(name, ending); });
+  }
+
+  // Beside the "model." that holds the rest.
+  std::string LmHeadName() const {
+    const std::string beside = absl::StrCat(absl::StripSuffix(prefix_, "model."), names_.lm_head);
+    return source_.Has(beside + ".weight") ? beside : names_.lm_head;
+  }
+
   absl::Status LoadEnds(ModelWeights& weights) {
     const int64_t hidden = config_.hidden_size;
     const int64_t vocab = config_.vocab_size;
-    QUIRE_ASSIGN_OR_RETURN(weights.final_norm, RmsNorm("model.norm", hidden));
-    const std::string table = "model.embed_tokens";
-    const std::string head = config_.tie_word_embeddings ? table : "lm_head";
-    QUIRE_ASSIGN_OR_RETURN(weights.lm_head, Merge(head, hidden, {{head, vocab, false}}));
-    if (config_.tie_word_embeddings) {
-      weights.embedding = ops_.TieEmbedding(*weights.lm_head);
-      return absl::OkStatus();
+    const std::string table = prefix_ + names_.embedding;
+    if (config_.final_norm) {
+      QUIRE_ASSIGN_OR_RETURN(weights.final_norm,
+                             loader_.LoadNorm(prefix_ + names_.final_norm, hidden));
     }
-    QUIRE_ASSIGN_OR_RETURN(const WeightRows rows, source_.Rows(table, vocab, hidden, false));
-    QUIRE_ASSIGN_OR_RETURN(weights.embedding, ops_.MakeEmbedding(rows, hidden, act_dtype_));
-    Finish({{table, vocab, false}}, hidden);
+    if (config_.embedding_norm) {
+      QUIRE_ASSIGN_OR_RETURN(weights.embedding_norm,
+                             loader_.LoadNorm(prefix_ + names_.embedding_norm, hidden));
+    }
+    if (config_.learned_positions) {
+      const int64_t rows = config_.max_position_embeddings + config_.position_offset;
+      QUIRE_ASSIGN_OR_RETURN(weights.positions,
+                             loader_.LoadTable(prefix_ + names_.positions, rows, hidden));
+    }
+    if (config_.token_types > 0) {
+      QUIRE_ASSIGN_OR_RETURN(weights.token_types, loader_.LoadTable(prefix_ + names_.token_types,
+                                                                    config_.token_types, hidden));
+    }
+    if (!config_.is_encoder) {
+      const std::string head = config_.tie_word_embeddings ? table : LmHeadName();
+      QUIRE_ASSIGN_OR_RETURN(weights.lm_head, loader_.Merge(head, hidden, {{head, vocab}}));
+      if (config_.tie_word_embeddings) {
+        weights.embedding = ops_.TieEmbedding(*weights.lm_head);
+        return absl::OkStatus();
+      }
+    }
+    QUIRE_ASSIGN_OR_RETURN(weights.embedding, loader_.LoadTable(table, vocab, hidden));
     return absl::OkStatus();
   }
 
-  absl::StatusOr<LayerWeights> LoadLayer(const std::string& at) {
+  absl::StatusOr<LayerWeights> LoadLayer(int index) {
+    const std::string at = absl::StrCat(prefix_, names_.layers, ".", index, ".");
     const int64_t hidden = config_.hidden_size;
-    const int64_t ffn = config_.intermediate_size;
-    const int64_t q_width = int64_t{config_.num_heads} * config_.head_dim;
-    const int64_t kv_width = int64_t{config_.num_kv_heads} * config_.head_dim;
-    const bool bias = config_.qkv_bias;
     LayerWeights layer;
-    QUIRE_ASSIGN_OR_RETURN(layer.input_norm, RmsNorm(at + "input_layernorm", hidden));
-    QUIRE_ASSIGN_OR_RETURN(layer.qkv, Merge(at + "self_attn.qkv", hidden,
-                                            {{at + "self_attn.q_proj", q_width, bias},
-                                             {at + "self_attn.k_proj", kv_width, bias},
-                                             {at + "self_attn.v_proj", kv_width, bias}}));
-    if (config_.qk_norm == QkNorm::kPerHead) {
-      QUIRE_ASSIGN_OR_RETURN(layer.q_norm, Vector(at + "self_attn.q_norm", config_.head_dim));
-      QUIRE_ASSIGN_OR_RETURN(layer.k_norm, Vector(at + "self_attn.k_norm", config_.head_dim));
-    }
-    const std::string output = at + "self_attn.o_proj";
+    QUIRE_RETURN_IF_ERROR(LoadNorms(at, index, layer));
+    QUIRE_ASSIGN_OR_RETURN(layer.gqa, LoadGqa(at));
     QUIRE_ASSIGN_OR_RETURN(
-        layer.output, Merge(output, q_width, {{output, hidden, config_.attention_output_bias}}));
-    QUIRE_ASSIGN_OR_RETURN(layer.post_attention_norm,
-                           RmsNorm(at + "post_attention_layernorm", hidden));
-    QUIRE_ASSIGN_OR_RETURN(layer.gate_up, Merge(at + "mlp.gate_up", hidden,
-                                                {{at + "mlp.gate_proj", ffn, config_.mlp_bias},
-                                                 {at + "mlp.up_proj", ffn, config_.mlp_bias}}));
-    const std::string down = at + "mlp.down_proj";
-    QUIRE_ASSIGN_OR_RETURN(layer.down, Merge(down, ffn, {{down, hidden, config_.mlp_bias}}));
+        layer.output,
+        loader_.Merge(at + names_.output, int64_t{config_.num_heads} * config_.value_dim,
+                      {LayerPart(at + names_.output, hidden, config_.attention_output_bias)}));
+    if (config_.layers[index].moe) {
+      QUIRE_ASSIGN_OR_RETURN(layer.moe, LoadMoe(at, loader_));
+    } else {
+      QUIRE_ASSIGN_OR_RETURN(layer.mlp, LoadMlp(at));
+    }
     return layer;
   }
 
-  absl::StatusOr<DeviceVector> Vector(const std::string& prefix, int64_t size) {
-    QUIRE_ASSIGN_OR_RETURN(const std::vector<float> values, source_.Vector(prefix, size));
-    source_.Done(prefix);
-    return ops_.MakeVector(values);
+  Part LayerPart(const std::string& name, int64_t out_features, bool has_bias) const {
+    return {name, out_features, has_bias, names_.transposed};
   }
 
-  absl::StatusOr<Norm> RmsNorm(const std::string& prefix, int64_t size) {
-    Norm norm{.kind = NormKind::kRms, .eps = config_.norm_eps};
-    QUIRE_ASSIGN_OR_RETURN(norm.weight, Vector(prefix, size));
-    return norm;
+  absl::Status LoadNorms(const std::string& at, int index, LayerWeights& layer) {
+    const bool before = config_.placement != NormPlacement::kAfter;
+    const bool parallel = config_.placement == NormPlacement::kParallel;
+    const auto load = [&](bool wanted, const std::string& name, Norm& norm) -> absl::Status {
+      if (!wanted || name.empty()) return absl::OkStatus();
+      QUIRE_ASSIGN_OR_RETURN(norm, loader_.LoadNorm(at + name, config_.hidden_size));
+      return absl::OkStatus();
+    };
+    const bool first = index == 0 && !config_.first_attention_norm;
+    QUIRE_RETURN_IF_ERROR(load(before && !first, names_.attention_norm, layer.attention_norm));
+    QUIRE_RETURN_IF_ERROR(load(true, names_.attention_out_norm, layer.attention_out_norm));
+    QUIRE_RETURN_IF_ERROR(load(before && !parallel, names_.mlp_norm, layer.mlp_norm));
+    return load(true, names_.mlp_out_norm, layer.mlp_out_norm);
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> Merge(const std::string& name, int64_t in_features,
-                                                const std::vector<Part>& parts) {
-    LinearSpec spec{.name = name, .in_features = in_features, .parts = {}, .act_dtype = act_dtype_};
-    for (const Part& part : parts) {
-      QUIRE_ASSIGN_OR_RETURN(const WeightRows rows, source_.Rows(part.prefix, part.out_features,
-                                                                 in_features, part.has_bias));
-      spec.parts.push_back(rows);
+  absl::StatusOr<GqaWeights> LoadGqa(const std::string& at) {
+    const int64_t q_width = int64_t{config_.num_heads} * config_.head_dim;
+    const int64_t k_width = int64_t{config_.num_kv_heads} * config_.head_dim;
+    const int64_t v_width = int64_t{config_.num_kv_heads} * config_.value_dim;
+    const bool bias = config_.qkv_bias;
+    std::vector<Part> parts = {LayerPart(at + names_.q, q_width, bias),
+                               LayerPart(at + names_.k, k_width, bias),
+                               LayerPart(at + names_.v, v_width, bias)};
+    if (!names_.qkv.empty()) {
+      parts = {LayerPart(at + names_.qkv, q_width + k_width + v_width, bias)};
     }
-    QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Linear> linear, ops_.MakeLinear(spec));
-    Finish(parts, in_features);
-    return linear;
+    GqaWeights gqa;
+    QUIRE_ASSIGN_OR_RETURN(gqa.qkv, loader_.Merge(at + "qkv", config_.hidden_size, parts));
+    QUIRE_ASSIGN_OR_RETURN(gqa.q_norm, LoadQkNorm(at + names_.q_norm, config_.num_heads));
+    QUIRE_ASSIGN_OR_RETURN(gqa.k_norm, LoadQkNorm(at + names_.k_norm, config_.num_kv_heads));
+    if (config_.attention_sinks) {
+      QUIRE_ASSIGN_OR_RETURN(gqa.sinks, loader_.LoadVector(at + names_.sinks, config_.num_heads));
+    }
+    return gqa;
   }
 
-  // The parts have been packed: their pages may go.
-  void Finish(const std::vector<Part>& parts, int64_t in_features) {
-    for (const Part& part : parts) {
-      source_.Done(part.prefix);
-      done_ += part.out_features * in_features;
+  absl::StatusOr<DeviceVector> LoadQkNorm(const std::string& name, int num_heads) {
+    if (config_.qk_norm == QkNorm::kNone) return DeviceVector();
+    if (config_.qk_norm_per_head) {
+      std::vector<std::string> heads;
+      for (int head = 0; head < num_heads; ++head) {
+        heads.push_back(absl::StrCat(name, ".norms.", head));
+      }
+      return loader_.LoadNormWeights(heads, config_.head_dim);
     }
-    if (progress_) progress_(done_, total_);
+    const bool full_width = config_.qk_norm == QkNorm::kFullWidth;
+    return loader_.LoadNormWeights({name}, int64_t{full_width ? num_heads : 1} * config_.head_dim);
+  }
+
+  absl::StatusOr<MlpWeights> LoadMlp(const std::string& at) {
+    const int64_t ffn = config_.intermediate_size;
+    const bool bias = config_.mlp_bias;
+    std::vector<Part> up = {LayerPart(at + names_.gate, ffn, bias),
+                            LayerPart(at + names_.up, ffn, bias)};
+    if (!names_.gate_up.empty()) up = {LayerPart(at + names_.gate_up, 2 * ffn, bias)};
+    if (!config_.gated_mlp) up = {LayerPart(at + names_.up, ffn, bias)};
+    return loader_.LoadMlp(at + "mlp", up, LayerPart(at + names_.down, config_.hidden_size, bias));
   }
 
   const ModelConfig& config_;
-  DType act_dtype_;
+  const WeightNames& names_;
   WeightSource& source_;
   Ops& ops_;
-  const LoadProgress& progress_;
-  int64_t total_;
-  int64_t done_ = 0;
+  WeightLoader loader_;
+  std::string prefix_;
 };
 
 }  // namespace
 
 int64_t CountParameters(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
-  const int64_t heads = config.num_heads + 2 * config.num_kv_heads;
-  const int64_t attention = hidden * config.head_dim * (heads + config.num_heads);
-  const int64_t mlp = 3 * hidden * config.intermediate_size;
-  const int64_t tables = config.tie_word_embeddings ? 1 : 2;
-  return config.num_layers * (attention + mlp) + tables * config.vocab_size * hidden;
+  const int64_t mlp_matrices = config.gated_mlp ? 3 : 2;
+  int64_t attention = int64_t{config.num_heads} * config.value_dim * hidden;
+  attention += hidden * config.attention_shape(0).qkv_width();
+  int64_t count = 0;
+  for (const LayerConfig& layer : config.layers) {
+    count += attention + (layer.moe ? CountMoeParameters(config)
+                                    : mlp_matrices * hidden * config.intermediate_size);
+  }
+  const bool one_table = config.tie_word_embeddings || config.is_encoder;
+  count += (one_table ? 1 : 2) * config.vocab_size * hidden;
+  if (config.learned_positions) {
+    count += (config.max_position_embeddings + config.position_offset) * hidden;
+  }
+  return count + config.token_types * hidden;
 }
 
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,
                                          WeightSource& source, Ops& ops,
                                          const LoadProgress& progress) {
-  return Loader(config, act_dtype, source, ops, progress).Load();
+  return ModelLoader(config, act_dtype, source, ops, progress).Load();
 }
 
 }  // namespace quire

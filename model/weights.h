@@ -1,41 +1,53 @@
-// The weights of a decoder on its device: merged, packed, moved once.
+// The weights of a model on its device: merged, packed, moved once.
 //
 // Letters as in model_config.h; widths are those of the merged matrices.
 #ifndef QUIRE_MODEL_WEIGHTS_H_
 #define QUIRE_MODEL_WEIGHTS_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "model/model_config.h"
+#include "model/moe_weights.h"
+#include "model/weight_loader.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
 
 namespace quire {
 
+struct GqaWeights {
+  std::unique_ptr<Linear> qkv;  // E -> H D + Hkv D + Hkv Dv: queries, keys, values
+  DeviceVector q_norm;          // [D], or as QkNorm says; empty where the model has none
+  DeviceVector k_norm;          //
+  DeviceVector sinks;           // [H] logits, or empty
+};
+
 struct LayerWeights {
-  Norm input_norm;                  // of E
-  std::unique_ptr<Linear> qkv;      // E -> (H + 2 Hkv) D: queries, keys, values
-  DeviceVector q_norm;              // [D], empty where the model has none
-  DeviceVector k_norm;              // [D]
-  std::unique_ptr<Linear> output;   // H D -> E
-  Norm post_attention_norm;         // of E
-  std::unique_ptr<Linear> gate_up;  // E -> 2 F: gate, up
-  std::unique_ptr<Linear> down;     // F -> E
+  Norm attention_norm;      // of E, before attention; where norms stand behind the sum, there
+  Norm attention_out_norm;  // of what attention adds; kNone where the model has none
+  Norm mlp_norm;            // likewise
+  Norm mlp_out_norm;
+  GqaWeights gqa;
+  std::unique_ptr<Linear> output;  // H Dv -> E
+  MlpWeights mlp;
+  std::optional<MoeWeights> moe;  // in its place
 };
 
 struct ModelWeights {
-  std::vector<LayerWeights> layers;      // [L]
-  Norm final_norm;                       // of E
-  std::unique_ptr<Linear> lm_head;       // E -> V
-  std::unique_ptr<Embedding> embedding;  // [V, E]; reads lm_head where tied
+  std::unique_ptr<Embedding> embedding;    // [V, E]; reads lm_head where tied
+  std::unique_ptr<Embedding> positions;    // [context, E], or null
+  std::unique_ptr<Embedding> token_types;  // [., E], or null
+  Norm embedding_norm;
+  std::vector<LayerWeights> layers;  // [L]
+  Norm final_norm;
+  std::unique_ptr<Linear> lm_head;  // E -> V; null for encoders
+  // Tensors of the checkpoint that the model has no use for, but those that are known to lie there.
+  std::vector<std::string> unused_tensors;
 };
-
-// Told the share of the parameters that has been loaded, after each matrix.
-using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 
 // Reads, merges and packs everything; the source's memory is dropped piece by piece.
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,

@@ -75,10 +75,18 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   }
 }
 
+constexpr const char* kModels[] = {
+    "gemma",         "gemma2",          "gemma3",      "gemma3_nested",
+    "glm4",          "glm4_moe",        "gpt2",        "gpt_oss",
+    "gpt_oss_mxfp4", "granite",         "granite_moe", "llama2",
+    "llama3",        "llama_linear",    "llama_yarn",  "llama_yarn_mscale",
+    "mistral",       "mistral3_nested", "mixtral",     "olmo2",
+    "phi3",          "qwen2",           "qwen2_moe",   "qwen3",
+    "qwen3_moe",     "stablelm",        "stablelm2",   "starcoder2"};
+
 std::vector<GoldenCase> Cases() {
   std::vector<GoldenCase> cases;
-  for (const char* model : {"llama2", "llama3", "llama_linear", "llama_yarn", "llama_yarn_mscale",
-                            "mistral", "qwen2", "qwen3"}) {
+  for (const char* model : kModels) {
     cases.push_back({.model = model, .max_batch_tokens = 256});
     cases.push_back({.model = model, .max_batch_tokens = 13});
   }

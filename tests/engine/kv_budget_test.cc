@@ -19,8 +19,9 @@ KvGroups Groups(int full_layers, int window_layers) {
   config.num_heads = 4;
   config.num_kv_heads = 2;
   config.head_dim = 32;
-  config.layer_windows.assign(full_layers, 0);
-  config.layer_windows.resize(config.num_layers, 64);
+  config.value_dim = 32;
+  config.layers.assign(full_layers, {});
+  config.layers.resize(config.num_layers, {.window = 64});
   return GroupKvLayers(config, kBlockTokens, DType::kBFloat16);
 }
 

@@ -23,6 +23,12 @@ Json Qwen3() {
     "torch_dtype": "bfloat16", "eos_token_id": 7})");
 }
 
+std::vector<int> Windows(const ModelConfig& config) {
+  std::vector<int> windows;
+  for (const LayerConfig& layer : config.layers) windows.push_back(layer.window);
+  return windows;
+}
+
 class ModelConfigTest : public ::testing::Test {
  protected:
   absl::StatusOr<ModelConfig> Read(const Json& config) {
@@ -44,8 +50,8 @@ TEST_F(ModelConfigTest, ReadsTheKeysOfTransformers4) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->num_kv_heads, 2);
   EXPECT_EQ(config->head_dim, 16);
-  EXPECT_EQ(config->rope.theta, 1e6);
-  EXPECT_EQ(config->rope.rotary_dim, 16);
+  EXPECT_EQ(config->ropes[0].theta, 1e6);
+  EXPECT_EQ(config->ropes[0].rotary_dim, 16);
   EXPECT_EQ(config->checkpoint_dtype, DType::kBFloat16);
   EXPECT_EQ(config->qk_norm, QkNorm::kPerHead);
   EXPECT_THAT(config->eos_token_ids, ElementsAre(7));
@@ -61,9 +67,9 @@ TEST_F(ModelConfigTest, ReadsTheKeysOfTransformers5) {
                              {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
   const auto config = Read(json);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->rope.theta, 500000.0);
-  EXPECT_EQ(config->rope.scaling, RopeScaling::kLlama3);
-  EXPECT_EQ(config->rope.original_max_positions, 8192);
+  EXPECT_EQ(config->ropes[0].theta, 500000.0);
+  EXPECT_EQ(config->ropes[0].scaling, RopeScaling::kLlama3);
+  EXPECT_EQ(config->ropes[0].original_max_positions, 8192);
   EXPECT_EQ(config->checkpoint_dtype, DType::kFloat32);
 }
 
@@ -82,10 +88,10 @@ TEST_F(ModelConfigTest, WindowsComeByLayerOrFromTheFirstWindowedLayerOn) {
   json["use_sliding_window"] = true;
   json["sliding_window"] = 32;
   json["max_window_layers"] = 3;
-  EXPECT_THAT(Read(json)->layer_windows, ElementsAre(0, 0, 0, 32));
+  EXPECT_THAT(Windows(*Read(json)), ElementsAre(0, 0, 0, 32));
   json["layer_types"] = {"sliding_attention", "full_attention", "sliding_attention",
                          "full_attention"};
-  EXPECT_THAT(Read(json)->layer_windows, ElementsAre(32, 0, 32, 0));
+  EXPECT_THAT(Windows(*Read(json)), ElementsAre(32, 0, 32, 0));
   json["layer_types"] = {"full_attention"};
   EXPECT_THAT(Refusal(json), HasSubstr("layer_types: has 1 entries, expected one for each of 4"));
   json["layer_types"] = {"full_attention", "full_attention", "full_attention", "linear_attention"};
@@ -123,11 +129,13 @@ TEST_F(ModelConfigTest, EveryWrongFieldIsNamedWithWhatWasExpected) {
               HasSubstr("num_attention_heads (8) is not a multiple of num_key_value_heads (3)"));
   EXPECT_THAT(Refusal(with("head_dim", 15)), HasSubstr("head_dim is 15, expected an even number"));
   EXPECT_THAT(Refusal(with("head_dim", 512)), HasSubstr("head_dim is 512"));
-  EXPECT_THAT(Refusal(with("hidden_act", "gelu")),
-              HasSubstr("hidden_act is \"gelu\", expected \"silu\""));
+  EXPECT_THAT(Refusal(with("hidden_act", "mish")),
+              HasSubstr("hidden_act is \"mish\", which is not one of those that run: silu"));
   EXPECT_THAT(Refusal(with("rope_theta", 0)), HasSubstr("rope_theta: found 0, expected a number"));
   EXPECT_THAT(Refusal(with("quantization_config", {{"quant_method", "awq"}})),
               HasSubstr("quantised weights (awq) do not run"));
+  EXPECT_THAT(Refusal(with("quantization_config", {{"quant_method", "mxfp4"}})),
+              HasSubstr("quantised weights (mxfp4) do not run"));
   EXPECT_THAT(Refusal(with("torch_dtype", "int8")), HasSubstr("torch_dtype: found \"int8\""));
   EXPECT_THAT(Refusal(with("architectures", Json::array())), HasSubstr("architectures"));
 }
@@ -153,11 +161,11 @@ TEST_F(ModelConfigTest, AbsentFieldsAreTheFamilysDefaultsAndNullIsNot) {
   config = Read(mistral);
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->num_kv_heads, 8);
-  EXPECT_THAT(config->layer_windows, ElementsAre(4096, 4096, 4096, 4096));
+  EXPECT_THAT(Windows(*config), ElementsAre(4096, 4096, 4096, 4096));
   mistral["sliding_window"] = nullptr;
   config = Read(mistral);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(Windows(*config), ElementsAre(0, 0, 0, 0));
 
   Json qwen2 = Qwen3();
   qwen2["architectures"] = {"Qwen2ForCausalLM"};
@@ -165,11 +173,11 @@ TEST_F(ModelConfigTest, AbsentFieldsAreTheFamilysDefaultsAndNullIsNot) {
   qwen2["max_window_layers"] = 2;
   config = Read(qwen2);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 4096, 4096));
+  EXPECT_THAT(Windows(*config), ElementsAre(0, 0, 4096, 4096));
   qwen2["sliding_window"] = nullptr;
   config = Read(qwen2);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_THAT(config->layer_windows, ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(Windows(*config), ElementsAre(0, 0, 0, 0));
 }
 
 TEST_F(ModelConfigTest, LinearScalingLetsTheContextStretch) {

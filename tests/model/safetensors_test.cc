@@ -123,13 +123,13 @@ TEST_F(SafetensorsTest, WeightsAreRefusedWithShapeAndTypeThatWereExpected) {
                         24));
   const auto source = OpenCheckpoint(directory_.path());
   ASSERT_TRUE(source.ok()) << source.status();
-  EXPECT_THAT(std::string((*source)->Rows("x", 2, 4, false).status().message()),
+  EXPECT_THAT(std::string((*source)->Rows({"x.weight", "", 2, 4}).status().message()),
               HasSubstr("x.weight: has the shape [4, 2], expected [2, 4] by config.json"));
-  EXPECT_THAT(std::string((*source)->Rows("x", 4, 2, true).status().message()),
+  EXPECT_THAT(std::string((*source)->Rows({"x.weight", "x.bias", 4, 2}).status().message()),
               HasSubstr("lacks the tensor x.bias [4]"));
-  EXPECT_THAT(std::string((*source)->Vector("y", 2).status().message()),
+  EXPECT_THAT(std::string((*source)->Vector("y.weight", 2).status().message()),
               HasSubstr("y.weight: has the type I32, expected BF16, F16 or F32"));
-  EXPECT_TRUE((*source)->Rows("x", 4, 2, false).ok());
+  EXPECT_TRUE((*source)->Rows({"x.weight", "", 4, 2}).ok());
   EXPECT_THAT((*source)->Unused(), ::testing::ElementsAre("y.weight"));
 }
 
