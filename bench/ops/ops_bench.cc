@@ -5,26 +5,17 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "bench/ops/ceilings.h"
-#include "bench/ops/setup.h"
+#include "bench/ops/ops_setup.h"
 #include "benchmark/benchmark.h"
 #include "core/check.h"
-#include "core/cpu/cpu_isa.h"
-#include "ops/cpu/cpu_ops.h"
 
 namespace quire::bench {
 namespace {
-
-constexpr int64_t kMaxRows = 512;
-
-std::vector<uint8_t> RandomElements(DType dtype, int64_t count) {
-  std::vector<uint8_t> bytes(count * DTypeBytes(dtype));
-  FillRandom(bytes.data(), dtype, count);
-  return bytes;
-}
 
 // Enough copies of one weight that none is still in a cache when its turn comes again.
 class ColdLinears {
@@ -46,18 +37,14 @@ class ColdLinears {
   std::vector<std::unique_ptr<Linear>> linears_;
 };
 
-struct OpsSetup : Setup {
-  explicit OpsSetup(const SetupFlags& flags)
-      : Setup(flags), ops(MakeCpuOps(pool, memory, isa, {kMaxRows})) {}
-  bool Dot(DType dtype) const { return isa == CpuIsa::kAvx512Bf16 && dtype == DType::kBFloat16; }
-
-  std::unique_ptr<Ops> ops;
+struct LinearSetup : OpsSetup {
+  using OpsSetup::OpsSetup;
   // The last shape's weights: its cases follow each other.
   std::string weights_key;
   std::unique_ptr<ColdLinears> weights;
 };
 
-const ColdLinears& Weights(OpsSetup& setup, DType dtype, int64_t n, int64_t k) {
+const ColdLinears& Weights(LinearSetup& setup, DType dtype, int64_t n, int64_t k) {
   const std::string key = absl::StrCat(DTypeName(dtype), n, "x", k);
   if (key != setup.weights_key) {
     setup.weights.reset();
@@ -67,7 +54,7 @@ const ColdLinears& Weights(OpsSetup& setup, DType dtype, int64_t n, int64_t k) {
   return *setup.weights;
 }
 
-void BM_Linear(benchmark::State& state, OpsSetup& setup, DType dtype, int64_t n, int64_t k,
+void BM_Linear(benchmark::State& state, LinearSetup& setup, DType dtype, int64_t n, int64_t k,
                int64_t m) {
   const ColdLinears& linears = Weights(setup, dtype, n, k);
   std::vector<uint8_t> x = RandomElements(dtype, m * k);
@@ -82,10 +69,12 @@ void BM_Linear(benchmark::State& state, OpsSetup& setup, DType dtype, int64_t n,
       });
 }
 
-void BM_AddRmsNorm(benchmark::State& state, OpsSetup& setup, int64_t t) {
+void BM_AddNormalise(benchmark::State& state, LinearSetup& setup, NormKind kind, int64_t t) {
   constexpr int64_t kWidth = 1024;
-  const Norm norm{
-      NormKind::kRms, setup.ops->MakeVector(std::vector<float>(kWidth, 1.0F)).value(), {}, 1e-6F};
+  const std::vector<float> ones(kWidth, 1.0F);
+  const Norm norm{kind, setup.ops->MakeVector(ones).value(),
+                  kind == NormKind::kLayer ? setup.ops->MakeVector(ones).value() : DeviceVector(),
+                  1e-6F};
   std::vector<float> residual(t * kWidth, 1.0F);
   std::vector<bf16> delta(t * kWidth, ToBf16(0.001F));
   std::vector<bf16> out(t * kWidth);
@@ -98,18 +87,29 @@ void BM_AddRmsNorm(benchmark::State& state, OpsSetup& setup, int64_t t) {
   });
 }
 
-void BM_SiluMul(benchmark::State& state, OpsSetup& setup, int64_t t) {
+void BM_GatedActivation(benchmark::State& state, LinearSetup& setup, Activation kind, int64_t t) {
   constexpr int64_t kWidth = 3072;
   std::vector<uint8_t> gate_up = RandomElements(DType::kBFloat16, t * 2 * kWidth);
   std::vector<bf16> out(t * kWidth);
   const Work work{static_cast<double>(t * kWidth) * 6, 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work, [&](int64_t /*i*/) {
-    setup.ops->GatedActivation({}, {gate_up.data(), DType::kBFloat16, t, 2 * kWidth, 2 * kWidth},
+    setup.ops->GatedActivation({kind},
+                               {gate_up.data(), DType::kBFloat16, t, 2 * kWidth, 2 * kWidth},
                                {out.data(), DType::kBFloat16, t, kWidth, kWidth});
   });
 }
 
-void BM_TiedEmbed(benchmark::State& state, OpsSetup& setup, int64_t t) {
+void BM_Softcap(benchmark::State& state, LinearSetup& setup, int64_t t) {
+  constexpr int64_t kVocabulary = 256000;
+  std::vector<float> logits(t * kVocabulary, 1.0F);
+  const Work work{static_cast<double>(t * kVocabulary) * 8, 0};
+  Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work, [&](int64_t /*i*/) {
+    setup.ops->SoftcapLogits({logits.data(), DType::kFloat32, t, kVocabulary, kVocabulary}, 1.0F,
+                             30.0F);
+  });
+}
+
+void BM_TiedEmbed(benchmark::State& state, LinearSetup& setup, int64_t t) {
   constexpr int64_t kWidth = 1024;
   constexpr int64_t kVocabulary = 151936;
   const ColdLinears& linears = Weights(setup, DType::kBFloat16, kVocabulary, kWidth);
@@ -124,8 +124,8 @@ void BM_TiedEmbed(benchmark::State& state, OpsSetup& setup, int64_t t) {
   });
 }
 
-// A checkpoint's worth of packing, memory included.
-void BM_Pack(benchmark::State& state, OpsSetup& setup, DType source, DType act) {
+// A checkpoint's worth of packing, memory included: plain rows of `source`.
+void BM_Pack(benchmark::State& state, LinearSetup& setup, DType source, DType act) {
   constexpr int64_t kOut = 151936;
   constexpr int64_t kIn = 1024;
   const std::vector<uint8_t> weight = RandomElements(source, kOut * kIn);
@@ -136,14 +136,39 @@ void BM_Pack(benchmark::State& state, OpsSetup& setup, DType source, DType act) 
          [&](int64_t /*i*/) { benchmark::DoNotOptimize(setup.ops->MakeLinear(spec).value()); });
 }
 
-void BM_ForkJoin(benchmark::State& state, OpsSetup& setup) {
+// Gate and up of gpt-oss's experts, in bf16 [in, 2 F] in turns or in MXFP4.
+void BM_PackInTurns(benchmark::State& state, LinearSetup& setup, bool mxfp4) {
+  constexpr int64_t kFfn = 2880 * 8;
+  constexpr int64_t kIn = 2880;
+  const std::vector<uint8_t> weight = RandomElements(DType::kBFloat16, 2 * kFfn * kIn);
+  const std::vector<uint8_t> scales(2 * kFfn * kIn / kMxfp4Block, 120);
+  LinearSpec spec{"bench", kIn, {}, DType::kBFloat16};
+  for (int64_t part : {0, 1}) {
+    WeightRows rows{weight.data(), DType::kBFloat16, kFfn};
+    if (mxfp4) {
+      rows.weight = weight.data() + part * kIn / 2;
+      rows.row_stride = 2 * kIn;
+      rows.mxfp4_scales = scales.data() + part * kIn / kMxfp4Block;
+    } else {
+      rows.weight = weight.data() + part * 2;
+      rows.row_stride = 2;
+      rows.col_stride = 2 * kFfn;
+    }
+    spec.parts.push_back(rows);
+  }
+  const Work work{static_cast<double>(2 * kFfn * kIn) * (mxfp4 ? 2.53 : 4), 0};
+  Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work,
+         [&](int64_t /*i*/) { benchmark::DoNotOptimize(setup.ops->MakeLinear(spec).value()); });
+}
+
+void BM_ForkJoin(benchmark::State& state, LinearSetup& setup) {
   for (auto _ : state) {
     setup.pool.ParallelFor(setup.pool.num_threads(),
                            [](int64_t task, int /*thread*/) { benchmark::DoNotOptimize(task); });
   }
 }
 
-void Register(OpsSetup& setup) {
+void Register(LinearSetup& setup) {
   const auto add = [&](const std::string& name, auto body) {
     benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime();
   };
@@ -163,22 +188,38 @@ void Register(OpsSetup& setup) {
   for (int64_t t : {1, 64, 512}) {
     add(absl::StrCat("tied_embed/T", t),
         [&setup, t](benchmark::State& s) { BM_TiedEmbed(s, setup, t); });
-    add(absl::StrCat("add_rms_norm/T", t),
-        [&setup, t](benchmark::State& s) { BM_AddRmsNorm(s, setup, t); });
-    add(absl::StrCat("silu_mul/T", t),
-        [&setup, t](benchmark::State& s) { BM_SiluMul(s, setup, t); });
+    for (const auto& [name, kind] :
+         {std::pair("rms", NormKind::kRms), std::pair("layer", NormKind::kLayer)}) {
+      add(absl::StrCat("add_normalise/", name, "/T", t),
+          [&setup, kind = kind, t](auto& s) { BM_AddNormalise(s, setup, kind, t); });
+    }
+    for (const auto& [name, kind] :
+         {std::pair("silu", Activation::kSilu), std::pair("gelu_tanh", Activation::kGeluTanh),
+          std::pair("gelu_exact", Activation::kGeluExact), std::pair("relu", Activation::kRelu),
+          std::pair("clamped_swiglu", Activation::kClampedSwiglu)}) {
+      add(absl::StrCat("gated_activation/", name, "/T", t),
+          [&setup, kind = kind, t](auto& s) { BM_GatedActivation(s, setup, kind, t); });
+    }
+  }
+  for (int64_t t : {1, 32}) {
+    add(absl::StrCat("softcap/T", t),
+        [&setup, t](benchmark::State& s) { BM_Softcap(s, setup, t); });
   }
   add("pack/bf16_to_bf16",
       [&setup](benchmark::State& s) { BM_Pack(s, setup, DType::kBFloat16, DType::kBFloat16); });
   add("pack/f32_to_bf16",
       [&setup](benchmark::State& s) { BM_Pack(s, setup, DType::kFloat32, DType::kBFloat16); });
+  for (bool mxfp4 : {false, true}) {
+    add(mxfp4 ? "pack/mxfp4" : "pack/in_by_out_in_turns",
+        [&setup, mxfp4](benchmark::State& s) { BM_PackInTurns(s, setup, mxfp4); });
+  }
   benchmark::RegisterBenchmark("fork_join",
                                [&setup](benchmark::State& s) { BM_ForkJoin(s, setup); });
 }
 
 int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  OpsSetup setup(ParseSetupFlags(argc, argv));
+  LinearSetup setup(ParseSetupFlags(argc, argv));
   Register(setup);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
