@@ -14,7 +14,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), kv_groups, kv, limits, ops, attention));
   QUIRE_ASSIGN_OR_RETURN(decoder->rope_,
-                         RopeTables::Create(config.rope, limits.max_positions, memory));
+                         RopeTables::Create(config.model_ropes(), limits.rope_rows, memory));
   QUIRE_ASSIGN_OR_RETURN(
       decoder->buffer_, memory.Allocate(ActivationBytes(config, act_dtype, limits), "activations"));
   size_t bytes = 0;
@@ -64,6 +64,7 @@ void Decoder::Forward(const ModelBatch& batch) {
   const DeviceMatrix normed = act_.normed.Rows(0, rows);
   const DeviceMatrix delta = act_.delta.Rows(0, rows);
   CopyPages(batch);
+  rope_->ComputeStepRows(batch.rope_spans);
   ops_.Embed(*weights_.embedding, batch.token_ids, {}, residual);
   ops_.Normalise(residual, weights_.layers[0].input_norm, normed);
   const auto add_delta = [&](const Norm& norm) {
@@ -102,7 +103,7 @@ void Decoder::AttentionBlock(int layer, const ModelBatch& batch) {
                             .q_norm = weights.q_norm.data(),
                             .k_norm = weights.k_norm.data(),
                             .norm_eps = config_.norm_eps,
-                            .rope = rope_->view(),
+                            .rope = rope_->view(0),
                             .kv = kv},
                            batch.groups[place.group]);
   attention_.Gqa({.qkv = qkv,

@@ -13,7 +13,7 @@
 #include "model/kv_groups.h"
 #include "model/model_batch.h"
 #include "model/model_config.h"
-#include "model/rope.h"
+#include "model/rope_tables.h"
 #include "model/weights.h"
 #include "ops/ops.h"
 
@@ -22,7 +22,7 @@ namespace quire {
 struct DecoderLimits {
   int64_t max_batch_tokens = 0;  // T at most
   int64_t max_logits_rows = 0;   // rows of logits at a time
-  int64_t max_positions = 0;     // rotary tables reach to here
+  RopeRowLayout rope_rows;       // of the rotary tables
 };
 
 class Decoder {

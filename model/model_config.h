@@ -16,6 +16,7 @@
 #include "core/dtype.h"
 #include "core/ids.h"
 #include "model/rope.h"
+#include "model/rope_scaling.h"
 
 namespace quire {
 
@@ -47,6 +48,10 @@ struct ModelConfig {
   // The longest context that --max-context may ask for: config.json's, stretched by what the rotary
   // scaling is made for.
   int64_t max_context() const { return StretchedPositions(rope, max_position_embeddings); }
+
+  ModelRopes model_ropes() const {
+    return {.own = absl::MakeConstSpan(&rope, 1), .max_positions = max_position_embeddings};
+  }
 
   GqaShape attention_shape(int layer) const {
     return {.num_heads = num_heads,
