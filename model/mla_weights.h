@@ -1,0 +1,28 @@
+// The weights of latent attention as checkpoints name them.
+#ifndef QUIRE_MODEL_MLA_WEIGHTS_H_
+#define QUIRE_MODEL_MLA_WEIGHTS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "model/mla_block.h"
+#include "model/model_config.h"
+#include "model/weight_loader.h"
+
+namespace quire {
+
+// What a layer's block computes by `config`, whose mla is set.
+MlaBlockConfig DescribeMla(const ModelConfig& config);
+
+// `at` is the prefix of the layer's names.
+absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader);
+
+// Of one layer.
+int64_t CountMlaParameters(const ModelConfig& config);
+// Of them, those that are held twice.
+int64_t CountMlaDuplicates(const ModelConfig& config);
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_MLA_WEIGHTS_H_
