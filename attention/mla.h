@@ -28,6 +28,7 @@
 #include "absl/functional/function_ref.h"
 #include "attention/attention.h"
 #include "core/device_memory.h"
+#include "core/dtype.h"
 #include "kvcache/kv_layout.h"
 
 namespace quire {
@@ -70,8 +71,9 @@ struct MlaNormRopeWriteParams {
 
 struct MlaAbsorbedParams {
   DeviceMatrix q_latent;  // act or fp32 [N, H R]
-  DeviceMatrix q;         // act [N, H D], after MlaNormRopeWrite: its rotated dims are read
+  DeviceMatrix q;         // act [N, H D], after NormRopeWrite: its rotated dims are read
   DeviceMatrix out;       // act [N, H R]: o_lat
+  int64_t first_row = 0;  // of the batch
   MlaShape shape;         //
   float scale = 1.0F;     // of the scores
   PagedKvView kv;
@@ -81,12 +83,19 @@ struct MlaAbsorbedParams {
 using MlaExpand = absl::FunctionRef<void(const DeviceMatrix& latent, const DeviceMatrix& kv)>;
 
 struct MlaPrefillParams {
-  DeviceMatrix q;         // act [T, H D], after MlaNormRopeWrite; act is the cache's type
+  DeviceMatrix q;         // act [T, H D], after NormRopeWrite; act is the cache's type
   DeviceMatrix out;       // act [T, H Dv]
   int64_t first_row = 0;  // where an entry begins; rows before it are left alone
   MlaShape shape;         //
   float scale = 1.0F;     //
   PagedKvView kv;
+};
+
+// What the memory of the calls is made for. Another shape or more rows are CHECKed.
+struct MlaLimits {
+  MlaShape shape;
+  int64_t max_rows = 0;  // T of a batch
+  DType cache_dtype = DType::kBFloat16;
 };
 
 class Mla {
@@ -97,8 +106,8 @@ class Mla {
   // in place. Arithmetic in fp32, rounded once.
   virtual void NormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch) = 0;
 
-  // Rows [0, N) of the batch, which are whole entries, in the absorbed form. Every key that a row
-  // sees has been written; nothing else of the cache is read into a result.
+  // Rows [first_row, first_row + N) of the batch in the absorbed form. Every key that a row sees
+  // has been written; nothing else of the cache is read into a result.
   virtual void Absorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) = 0;
 
   // Rows [first_row, T) in the un-absorbed form. Every key is read back from the cache, the rows'

@@ -59,6 +59,8 @@ void CheckMlaAbsorbed(const MlaAbsorbedParams& params, const AttentionBatch& bat
   CheckCache(params.shape, params.kv);
   CheckBatch(batch);
   const int64_t rows = params.q_latent.rows;
+  QUIRE_CHECK_GE(params.first_row, 0);
+  QUIRE_CHECK_LE(params.first_row + rows, int64_t{batch.query_start.data[batch.kv_len.size]});
   CheckMatrix(params.q_latent, rows, params.shape.latent_width());
   CheckMatrix(params.q, rows, params.shape.q_width());
   CheckMatrix(params.out, rows, params.shape.latent_width());

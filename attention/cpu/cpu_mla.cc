@@ -40,7 +40,7 @@ struct Memory {
   int64_t state;    // of one split of one item
   int64_t states;
 
-  Memory(const CpuMlaLimits& limits, int threads, CpuIsa isa) {
+  Memory(const MlaLimits& limits, int threads, CpuIsa isa) {
     const MlaShape& shape = limits.shape;
     scratch = std::max<int64_t>(
         MlaKernelsFor(isa).scratch_numbers(shape.latent_dim + shape.rope_dim, shape.latent_dim),
@@ -55,7 +55,7 @@ struct Memory {
 
 class CpuMla : public Mla {
  public:
-  CpuMla(ThreadPool& pool, CpuIsa isa, const CpuMlaLimits& limits, DeviceBuffer buffer,
+  CpuMla(ThreadPool& pool, CpuIsa isa, const MlaLimits& limits, DeviceBuffer buffer,
          std::unique_ptr<MlaPrefill> prefill)
       : pool_(pool),
         kernels_(MlaKernelsFor(isa)),
@@ -105,14 +105,13 @@ class CpuMla : public Mla {
   void Absorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) override {
     CheckMlaAbsorbed(params, batch);
     CheckLimits(params.shape, params.kv, params.q_latent.rows);
-    const int64_t entries = MlaEntryOfRow(batch, params.q_latent.rows);
     const int64_t items = params.q_latent.rows * heads_.count;
     if (pool_.num_threads() > 1 && items < kItemsPerThread * pool_.num_threads()) {
-      RunCut(params, batch, entries, items);
+      RunCut(params, batch, items);
       return;
     }
     pool_.ParallelFor(items, [&](int64_t number, int thread) {
-      MlaItem item = MakeItem(params, batch, entries, number);
+      MlaItem item = MakeItem(params, batch, number);
       item.gqa.scratch = Scratch(thread);
       kernels_.absorbed(item);
     });
@@ -149,10 +148,12 @@ class CpuMla : public Mla {
   }
 
   // Cuts all items along their keys, in rounds of as many splits as their states have room for.
-  void RunCut(const MlaAbsorbedParams& params, const AttentionBatch& batch, int64_t entries,
-              int64_t items) {
+  void RunCut(const MlaAbsorbedParams& params, const AttentionBatch& batch, int64_t items) {
     if (items == 0) return;
-    const int32_t most = *std::max_element(batch.kv_len.data, batch.kv_len.data + entries);
+    int64_t most = 0;
+    for (int64_t number = 0; number < items; ++number) {
+      most = std::max(most, MakeItem(params, batch, number).gqa.kv_len);
+    }
     const int64_t splits = CeilDiv(most, kSplitTokens);
     const int64_t states = std::min(splits, memory_.states / items);
     QUIRE_CHECK_GE(states, std::min<int64_t>(splits, 2));
@@ -163,7 +164,7 @@ class CpuMla : public Mla {
       pool_.ParallelFor(items * round, [&](int64_t task, int thread) {
         const int64_t number = task / round;
         const int64_t split = begin + task % round;
-        MlaItem item = MakeItem(params, batch, entries, number);
+        MlaItem item = MakeItem(params, batch, number);
         if (split * kSplitTokens >= item.gqa.kv_len) return;
         item.gqa.scratch = Scratch(thread);
         kernels_.absorbed_split(
@@ -171,7 +172,7 @@ class CpuMla : public Mla {
             States(number, states) + (first_state + task % round) * StateNumbers(item.gqa));
       });
       pool_.ParallelFor(items, [&](int64_t number, int /*thread*/) {
-        const MlaItem item = MakeItem(params, batch, entries, number);
+        const MlaItem item = MakeItem(params, batch, number);
         const int64_t end = CeilDiv(item.gqa.kv_len, kSplitTokens);
         if (begin >= end) return;
         float* total = States(number, states);
@@ -187,17 +188,18 @@ class CpuMla : public Mla {
   }
 
   // Item `number` of rows x blocks of heads.
-  MlaItem MakeItem(const MlaAbsorbedParams& params, const AttentionBatch& batch, int64_t entries,
+  MlaItem MakeItem(const MlaAbsorbedParams& params, const AttentionBatch& batch,
                    int64_t number) const {
     const MlaShape& shape = params.shape;
     const KvPageLayout& layout = params.kv.layout;
     const int64_t row = number / heads_.count;
+    const int64_t batch_row = params.first_row + row;
     const int64_t block = number % heads_.count;
     const int64_t head = shape.num_heads * block / heads_.count;
+    const int32_t* starts = batch.query_start.data;
     const int64_t entry =
-        std::upper_bound(batch.query_start.data, batch.query_start.data + entries, row) -
-        batch.query_start.data - 1;
-    const int64_t rows_after = batch.query_start.data[entry + 1] - 1 - row;
+        std::upper_bound(starts, starts + batch.kv_len.size, batch_row) - starts - 1;
+    const int64_t rows_after = batch.query_start.data[entry + 1] - 1 - batch_row;
     const auto first_head = static_cast<int>(head);
     MlaItem item;
     GqaItem& gqa = item.gqa;
@@ -234,7 +236,7 @@ class CpuMla : public Mla {
   ThreadPool& pool_;
   const MlaKernels& kernels_;
   const AttentionKernels& gqa_kernels_;
-  const CpuMlaLimits limits_;
+  const MlaLimits limits_;
   const Memory memory_;
   const HeadBlocks heads_;
   DeviceBuffer buffer_;  // [threads] of scratch, then states
@@ -243,12 +245,12 @@ class CpuMla : public Mla {
 
 }  // namespace
 
-int64_t CpuMlaBytes(const CpuMlaLimits& limits, int threads, CpuIsa isa) {
+int64_t CpuMlaBytes(const MlaLimits& limits, int threads, CpuIsa isa) {
   return Memory(limits, threads, isa).bytes(threads) + MlaPrefill::Bytes(limits, threads, isa);
 }
 
 absl::StatusOr<std::unique_ptr<Mla>> MakeCpuMla(ThreadPool& pool, DeviceMemory& memory, CpuIsa isa,
-                                                const CpuMlaLimits& limits) {
+                                                const MlaLimits& limits) {
   CheckMlaShape(limits.shape);
   const int threads = pool.num_threads();
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,

@@ -10,24 +10,16 @@
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/thread_pool.h"
 #include "core/device_memory.h"
-#include "core/dtype.h"
 
 namespace quire {
 
-// What the memory of the calls is made for. Another shape or more rows are CHECKed.
-struct CpuMlaLimits {
-  MlaShape shape;
-  int64_t max_rows = 0;                  // T of a batch
-  DType cache_dtype = DType::kBFloat16;  //
-};
-
 // Bytes that MakeCpuMla takes, with `threads` of the pool.
-int64_t CpuMlaBytes(const CpuMlaLimits& limits, int threads, CpuIsa isa);
+int64_t CpuMlaBytes(const MlaLimits& limits, int threads, CpuIsa isa);
 
 // `pool` and `memory` (host memory) outlive it; the CPU must have `isa`. Caches of 16, 32 or 64
 // tokens a page. One call at a time; `expand` of a Prefill may use the pool.
 absl::StatusOr<std::unique_ptr<Mla>> MakeCpuMla(ThreadPool& pool, DeviceMemory& memory, CpuIsa isa,
-                                                const CpuMlaLimits& limits);
+                                                const MlaLimits& limits);
 
 }  // namespace quire
 

@@ -21,7 +21,7 @@ struct MlaPrefill::Layout {
   int64_t pages;
   int64_t end;
 
-  Layout(const CpuMlaLimits& limits, int threads, CpuIsa isa) {
+  Layout(const MlaLimits& limits, int threads, CpuIsa isa) {
     const MlaShape& shape = limits.shape;
     const auto element = static_cast<int64_t>(DTypeBytes(limits.cache_dtype));
     int64_t at = 0;
@@ -43,7 +43,7 @@ struct MlaPrefill::Layout {
   }
 };
 
-KvPageLayout MlaPrefill::PageLayout(const CpuMlaLimits& limits) {
+KvPageLayout MlaPrefill::PageLayout(const MlaLimits& limits) {
   return {.num_kv_heads = limits.shape.num_heads,
           .head_dim = limits.shape.head_dim(),
           .value_dim = limits.shape.value_dim,
@@ -51,20 +51,19 @@ KvPageLayout MlaPrefill::PageLayout(const CpuMlaLimits& limits) {
           .dtype = limits.cache_dtype};
 }
 
-int64_t MlaPrefill::Bytes(const CpuMlaLimits& limits, int threads, CpuIsa isa) {
+int64_t MlaPrefill::Bytes(const MlaLimits& limits, int threads, CpuIsa isa) {
   return Layout(limits, threads, isa).end;
 }
 
 absl::StatusOr<std::unique_ptr<MlaPrefill>> MlaPrefill::Create(ThreadPool& pool,
                                                                DeviceMemory& memory, CpuIsa isa,
-                                                               const CpuMlaLimits& limits) {
+                                                               const MlaLimits& limits) {
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
                          memory.Allocate(Bytes(limits, pool.num_threads(), isa), "scratch"));
   return std::unique_ptr<MlaPrefill>(new MlaPrefill(pool, isa, limits, std::move(buffer)));
 }
 
-MlaPrefill::MlaPrefill(ThreadPool& pool, CpuIsa isa, const CpuMlaLimits& limits,
-                       DeviceBuffer buffer)
+MlaPrefill::MlaPrefill(ThreadPool& pool, CpuIsa isa, const MlaLimits& limits, DeviceBuffer buffer)
     : pool_(pool),
       kernels_(MlaKernelsFor(isa)),
       gqa_kernels_(AttentionKernelsFor(isa)),

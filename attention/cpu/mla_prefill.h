@@ -22,8 +22,8 @@ namespace quire {
 class MlaPrefill {
  public:
   static absl::StatusOr<std::unique_ptr<MlaPrefill>> Create(ThreadPool& pool, DeviceMemory& memory,
-                                                            CpuIsa isa, const CpuMlaLimits& limits);
-  static int64_t Bytes(const CpuMlaLimits& limits, int threads, CpuIsa isa);
+                                                            CpuIsa isa, const MlaLimits& limits);
+  static int64_t Bytes(const MlaLimits& limits, int threads, CpuIsa isa);
 
   void Run(const MlaPrefillParams& params, const AttentionBatch& batch, MlaExpand expand);
 
@@ -55,9 +55,9 @@ class MlaPrefill {
   };
   struct Layout;
 
-  MlaPrefill(ThreadPool& pool, CpuIsa isa, const CpuMlaLimits& limits, DeviceBuffer buffer);
+  MlaPrefill(ThreadPool& pool, CpuIsa isa, const MlaLimits& limits, DeviceBuffer buffer);
 
-  static KvPageLayout PageLayout(const CpuMlaLimits& limits);
+  static KvPageLayout PageLayout(const MlaLimits& limits);
   void AddPiece(const AttentionBatch& batch, int64_t entry, int64_t split, int64_t keys);
   void RunChunk(const Call& call, MlaExpand expand);
   void GatherPages(const Call& call, int64_t task) const;
@@ -67,7 +67,7 @@ class MlaPrefill {
   ThreadPool& pool_;
   const MlaKernels& kernels_;
   const AttentionKernels& gqa_kernels_;
-  const CpuMlaLimits limits_;
+  const MlaLimits limits_;
   const KvPageLayout layout_;  // of the chunk's pages
   DeviceBuffer buffer_;
   // In buffer_:

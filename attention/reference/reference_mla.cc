@@ -122,8 +122,9 @@ class ReferenceMla : public Mla {
   void Absorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) override {
     CheckMlaAbsorbed(params, batch);
     const MlaShape& shape = params.shape;
-    const int64_t entries = MlaEntryOfRow(batch, params.q_latent.rows);
-    ForEachRow(batch, 0, entries, [&](int64_t e, int64_t t, int64_t keys) {
+    ForEachRow(batch, 0, batch.kv_len.size, [&](int64_t e, int64_t row, int64_t keys) {
+      const int64_t t = row - params.first_row;
+      if (t < 0 || t >= params.q_latent.rows) return;
       const Latents latents(params.kv, batch, e);
       for (int h = 0; h < shape.num_heads; ++h) {
         const int64_t latent_col = int64_t{h} * shape.latent_dim;

@@ -38,7 +38,8 @@ TEST_P(CpuMlaAllocationTest, AStepAllocatesNothing) {
   backend.mla().NormRopeWrite(
       {latent.view(), q.view(), shape, nullptr, 1e-6F, rope.view(), kv.view()}, kv.batch());
   backend.mla().Absorbed(
-      {q_latent.view(), q.view().Rows(0, 1), o_latent.view(), shape, 0.1F, kv.view()}, kv.batch());
+      {q_latent.view(), q.view().Rows(0, 1), o_latent.view(), 0, shape, 0.1F, kv.view()},
+      kv.batch());
   backend.mla().Prefill(
       {q.view(), out.view(), 1, shape, 0.1F, kv.view()}, kv.batch(),
       [&](const DeviceMatrix& c, const DeviceMatrix& expanded) { projection.Apply(c, expanded); });

@@ -207,6 +207,30 @@ TEST_P(CpuMlaTest, EachFormLeavesTheOthersRowsAlone) {
   EXPECT_EQ(kv.bytes(), pool);
 }
 
+TEST_P(CpuMlaTest, AbsorbedRowsMayBeginAndEndAnywhere) {
+  CpuMlaBackend backend(GetParam(), kShape, DType::kBFloat16);
+  PagedKv kv(CacheShape(kShape), 16, DType::kBFloat16, {{1, 30}, {4, 9}, {1, 700}});
+  kv.FillNormal(3);
+  HostMatrix q_latent(DType::kBFloat16, 6, kShape.latent_width());
+  HostMatrix q(DType::kBFloat16, 6, kShape.q_width());
+  q_latent.FillNormal(1);
+  q.FillNormal(2);
+  const HostMatrix all =
+      testing::RunAbsorbed(backend.mla(), kShape, kv, kv.batch(), q_latent.view(), q.view());
+  for (int64_t first : {0, 2, 4}) {
+    HostMatrix two(DType::kBFloat16, 2, kShape.latent_width());
+    backend.mla().Absorbed({.q_latent = q_latent.view().Rows(first, 2),
+                            .q = q.view().Rows(first, 2),
+                            .out = two.view(),
+                            .first_row = first,
+                            .shape = kShape,
+                            .scale = testing::UnitScale(40),
+                            .kv = kv.view()},
+                           kv.batch());
+    for (int64_t r = 0; r < 2; ++r) EXPECT_TRUE(two.SameRowBits(r, all, first + r)) << first + r;
+  }
+}
+
 TEST_P(CpuMlaTest, NoRowsAreNoWork) {
   CpuMlaBackend backend(GetParam(), kShape, DType::kBFloat16);
   PagedKv kv(CacheShape(kShape), 16, DType::kBFloat16, {{2, 30}});

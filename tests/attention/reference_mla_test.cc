@@ -81,7 +81,7 @@ TEST(ReferenceMla, AbsorbedWeightsAreTheSoftmaxOfBothParts) {
   q.set(0, 2, 1.0F);
   q.set(0, 3, 5.0F);
   HostMatrix out(DType::kFloat32, 1, 2);
-  MakeReferenceMla()->Absorbed({q_latent.view(), q.view(), out.view(), shape, 0.5F, kv.view()},
+  MakeReferenceMla()->Absorbed({q_latent.view(), q.view(), out.view(), 0, shape, 0.5F, kv.view()},
                                kv.batch());
   const double first = 1.0 / (1.0 + std::exp(0.5 * (2 + 5) - 0.5 * (3 + 3)));
   EXPECT_FLOAT_EQ(out.at(0, 0), static_cast<float>(first));
