@@ -63,22 +63,6 @@ Extremes FindExtremes(DeviceArray<const T> numbers) {
   return {int64_t{least}, int64_t{most}};
 }
 
-// A wrong row reads behind the rotation tables.
-void CheckRopeRows(const NormRopeWriteParams& params, DeviceArray<const int32_t> rows) {
-  QUIRE_CHECK_EQ(rows.size, params.qkv.rows);
-  const auto [first_rope_row, last_rope_row] = FindExtremes(rows);
-  QUIRE_CHECK_GE(first_rope_row, 0);
-  if (params.rope.rotary_dim > 0) QUIRE_CHECK_LT(last_rope_row, params.rope.num_rows);
-}
-
-// A wrong slot writes outside the cache.
-void CheckSlots(const NormRopeWriteParams& params, DeviceArray<const int64_t> slots) {
-  QUIRE_CHECK_EQ(slots.size, params.qkv.rows);
-  const auto [first_slot, last_slot] = FindExtremes(slots);
-  QUIRE_CHECK_GE(first_slot, 0);
-  QUIRE_CHECK_LT(last_slot, params.kv.num_blocks * params.kv.layout.block_tokens);
-}
-
 void CheckRules(const ScoreRules& rules, int64_t most_keys) {
   QUIRE_CHECK_GE(rules.softcap, 0.0F);
   if (rules.bias.data == nullptr) return;
@@ -115,20 +99,34 @@ void CheckQueryStart(DeviceArray<const int32_t> query_start, int64_t rows) {
 
 }  // namespace
 
+void CheckRopeRows(const RopeTable& rope, DeviceArray<const int32_t> rows, int64_t tokens) {
+  QUIRE_CHECK_EQ(rows.size, tokens);
+  const auto [first_rope_row, last_rope_row] = FindExtremes(rows);
+  QUIRE_CHECK_GE(first_rope_row, 0);
+  if (rope.rotary_dim > 0) QUIRE_CHECK_LT(last_rope_row, rope.num_rows);
+}
+
+void CheckSlots(const PagedKvView& kv, DeviceArray<const int64_t> slots, int64_t tokens) {
+  QUIRE_CHECK_EQ(slots.size, tokens);
+  const auto [first_slot, last_slot] = FindExtremes(slots);
+  QUIRE_CHECK_GE(first_slot, 0);
+  QUIRE_CHECK_LT(last_slot, kv.num_blocks * kv.layout.block_tokens);
+}
+
 void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) {
   CheckShape(params.shape);
   CheckQkv(params.qkv, params.shape);
   QUIRE_CHECK_EQ(params.rope.rotary_dim % 2, 0);
   QUIRE_CHECK_LE(params.rope.rotary_dim, params.shape.head_dim);
-  CheckRopeRows(params, rope_rows);
+  CheckRopeRows(params.rope, rope_rows, params.qkv.rows);
 }
 
 void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
   CheckNormRope(params, batch.rope_rows);
   CheckKv(params.shape, params.kv);
-  CheckSlots(params, batch.slots);
+  CheckSlots(params.kv, batch.slots, params.qkv.rows);
   CheckOptionalQ2(params.q2, params.qkv, params.shape);
-  if (params.q2.data != nullptr) CheckRopeRows(params, batch.rope_rows2);
+  if (params.q2.data != nullptr) CheckRopeRows(params.rope, batch.rope_rows2, params.qkv.rows);
 }
 
 void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {

@@ -6,6 +6,10 @@
 
 namespace quire {
 
+// A wrong row reads behind the rotation tables.
+void CheckRopeRows(const RopeTable& rope, DeviceArray<const int32_t> rows, int64_t tokens);
+// A wrong slot writes outside the cache.
+void CheckSlots(const PagedKvView& kv, DeviceArray<const int64_t> slots, int64_t tokens);
 void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch);
 void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows);
 void CheckGqa(const GqaParams& params, const AttentionBatch& batch);

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "attention/attention.h"
+#include "attention/mla.h"
 #include "core/device_memory.h"
 #include "core/dtype.h"
 #include "model/model_config.h"
@@ -22,6 +23,8 @@ class Backend {
   virtual DeviceMemory& memory() = 0;
   virtual Ops& ops() = 0;
   virtual Attention& attention() = 0;
+  // Latent attention, for models that have it. RESOURCE_EXHAUSTED when memory ends.
+  virtual absl::StatusOr<std::unique_ptr<Mla>> MakeMla(const MlaLimits& limits) = 0;
   virtual Sampler& sampler() = 0;
 
   // "cpu, avx512, 2 threads": for people.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "attention/cpu/cpu_attention.h"
+#include "attention/cpu/cpu_mla.h"
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
@@ -33,6 +34,9 @@ class CpuBackend : public Backend {
   DeviceMemory& memory() override { return memory_; }
   Ops& ops() override { return *ops_; }
   Attention& attention() override { return *attention_; }
+  absl::StatusOr<std::unique_ptr<Mla>> MakeMla(const MlaLimits& limits) override {
+    return MakeCpuMla(pool_, memory_, isa_, limits);
+  }
   Sampler& sampler() override { return *sampler_; }
 
   std::string Describe() const override {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "engine/kv_budget.h"
+#include "model/mla_weights.h"
 #include "model/weight_source.h"
 
 namespace quire {
@@ -39,7 +40,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const LoadOptions
 
 absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& progress) {
   QUIRE_ASSIGN_OR_RETURN(config_, ReadModelConfig(options.model));
-  if (config_.mla || config_.is_encoder) {
+  if (config_.is_encoder) {
     return absl::FailedPreconditionError(
         absl::StrCat(config_.architecture, " models do not run yet"));
   }
@@ -55,6 +56,11 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   device_ = backend_->Describe();
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
   QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));
+  if (config_.mla) {
+    QUIRE_ASSIGN_OR_RETURN(mla_, backend_->MakeMla({.shape = DescribeMla(config_).shape,
+                                                    .max_rows = options.max_batch_tokens,
+                                                    .cache_dtype = act_dtype_}));
+  }
 
   SchedulerConfig scheduler;
   scheduler.max_batch_tokens = options.max_batch_tokens;
@@ -102,7 +108,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   QUIRE_ASSIGN_OR_RETURN(
       decoder_,
       Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
-                      backend_->ops(), backend_->attention(), backend_->memory()));
+                      backend_->ops(), backend_->attention(), mla_.get(), backend_->memory()));
   engine_ = std::make_unique<Engine>(engine, MakeInlineExecutor(*decoder_, backend_->sampler()));
   return absl::OkStatus();
 }
@@ -138,9 +144,14 @@ absl::Status LoadedModel::SetRopeScaling(const RopeChoice& choice) {
 absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
     const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
     const DecoderLimits& limits) const {
-  const size_t weights = static_cast<size_t>(CountParameters(config_)) * DTypeBytes(act_dtype_);
-  const size_t activations = Activations::Bytes(config_, act_dtype_, limits) +
-                             RopeTables::Bytes(config_.model_ropes(), limits.rope_rows);
+  const int64_t numbers = CountParameters(config_) + CountDuplicates(config_);
+  const size_t weights = static_cast<size_t>(numbers) * DTypeBytes(act_dtype_);
+  size_t activations = Activations::Bytes(config_, act_dtype_, limits) +
+                       RopeTables::Bytes(config_.model_ropes(), limits.rope_rows);
+  if (config_.mla) {
+    activations +=
+        MlaBlock::ActivationBytes(DescribeMla(config_), act_dtype_, options.max_batch_tokens);
+  }
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
   // Unasked, the cache takes at most half of what the rest leaves.

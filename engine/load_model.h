@@ -79,6 +79,7 @@ class LoadedModel {
 
   // In the order in which they borrow from each other.
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Mla> mla_;  // null where the model has none
   std::unique_ptr<KvStorage> kv_storage_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<Engine> engine_;

@@ -50,10 +50,10 @@ Activations Activations::Lay(const ModelConfig& config, DType act_dtype,
   Activations act{};
   act.residual = arena.Matrix(kFloat, rows, hidden);
   act.normed = arena.Matrix(act_dtype, rows, hidden);
-  if (!config.mla) {
+  if (!config.mla) {  // which has its own
     act.qkv = arena.Matrix(act_dtype, rows, config.attention_shape(0).qkv_width());
+    act.attended = arena.Matrix(act_dtype, rows, config.attention_shape(0).out_width());
   }
-  act.attended = arena.Matrix(act_dtype, rows, config.attention_shape(0).out_width());
   act.delta = arena.Matrix(kFloat, rows, hidden);
   act.up = arena.Matrix(act_dtype, rows, (config.gated_mlp ? 2 : 1) * ffn);
   act.gated = arena.Matrix(act_dtype, rows, ffn);

@@ -5,17 +5,23 @@
 #include "core/check.h"
 #include "core/elements.h"
 #include "core/status_macros.h"
+#include "model/mla_weights.h"
 
 namespace quire {
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
     const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups, const KvStorage& kv,
-    DType act_dtype, const DecoderLimits& limits, Ops& ops, Attention& attention,
+    DType act_dtype, const DecoderLimits& limits, Ops& ops, Attention& attention, Mla* mla,
     DeviceMemory& memory) {
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), kv_groups, kv, limits, ops, attention));
   QUIRE_ASSIGN_OR_RETURN(decoder->rope_,
                          RopeTables::Create(config.model_ropes(), limits.rope_rows, memory));
+  if (config.mla) {
+    QUIRE_ASSIGN_OR_RETURN(decoder->mla_,
+                           MlaBlock::Create(DescribeMla(config), act_dtype, limits.max_batch_tokens,
+                                            ops, *mla, memory));
+  }
   size_t bytes = Activations::Bytes(config, act_dtype, limits);
   QUIRE_ASSIGN_OR_RETURN(decoder->buffer_, memory.Allocate(bytes, "activations"));
   decoder->act_ = Activations::Lay(config, act_dtype, limits, decoder->buffer_.data(), bytes);
@@ -96,9 +102,19 @@ void Decoder::Join(const Norm& out_norm, const Norm& next, int64_t rows) {
 // delta = W_o attention(normed)
 void Decoder::AttentionBlock(int layer, const ModelBatch& batch) {
   const LayerWeights& weights = weights_.layers[layer];
-  Attend(layer, batch);
-  ops_.Apply(*weights.output, act_.attended.Rows(0, batch.num_rows),
-             act_.delta.Rows(0, batch.num_rows));
+  const DeviceMatrix delta = act_.delta.Rows(0, batch.num_rows);
+  if (!weights.mla) {
+    Attend(layer, batch);
+    ops_.Apply(*weights.gqa.output, act_.attended.Rows(0, batch.num_rows), delta);
+    return;
+  }
+  const KvPlace place = kv_groups_.places[layer];
+  mla_->Forward(*weights.mla,
+                {.rows = batch.groups[place.group],
+                 .num_generated_rows = batch.num_generated_rows,
+                 .rope = rope_->view(config_.layers[layer].rope),
+                 .kv = kv_.View(place.group, place.layer)},
+                act_.normed.Rows(0, batch.num_rows), delta);
 }
 
 // attended = attention(norm-rope(W_qkv normed))

@@ -13,6 +13,7 @@
 #include "kvcache/kv_storage.h"
 #include "model/activations.h"
 #include "model/kv_groups.h"
+#include "model/mla_block.h"
 #include "model/model_batch.h"
 #include "model/model_config.h"
 #include "model/rope_tables.h"
@@ -24,11 +25,12 @@ namespace quire {
 class Decoder {
  public:
   // Takes the activations and tables that a step needs, so that no step allocates. All borrowed
-  // parts outlive the decoder.
+  // parts outlive the decoder. `mla` is made for DescribeMla(config), or null where the model has
+  // no latent attention.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(
       const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups,
       const KvStorage& kv, DType act_dtype, const DecoderLimits& limits, Ops& ops,
-      Attention& attention, DeviceMemory& memory);
+      Attention& attention, Mla* mla, DeviceMemory& memory);
 
   // Computes the batch's rows: writes their keys and values and leaves their hidden states, after
   // the last norm, for Logits.
@@ -75,6 +77,7 @@ class Decoder {
   float embedding_scale_ = 1.0F;
   const Norm no_norm_;
   std::unique_ptr<RopeTables> rope_;
+  std::unique_ptr<MlaBlock> mla_;  // of all layers, or null
   DeviceBuffer buffer_;
   Activations act_;
 };

@@ -36,17 +36,17 @@ absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader) 
   const bool bias = config.qkv_bias;
   const int64_t kv_width = rank + (block.shape.rope_per_head ? 0 : block.shape.rope_dim);
   MlaWeights weights;
-  QUIRE_ASSIGN_OR_RETURN(
-      weights.down,
-      loader.Merge(at + "down", hidden,
-                   {{at + (low_rank ? names.q_a : names.q), block.down_query_width(),
-                     low_rank && bias},
-                    {at + names.kv_a, kv_width, bias}}));
+  QUIRE_ASSIGN_OR_RETURN(weights.down, loader.Merge(at + "down", hidden,
+                                                    {{at + (low_rank ? names.q_a : names.q),
+                                                      block.down_query_width(), low_rank && bias},
+                                                     {at + names.kv_a, kv_width, bias}}));
   if (low_rank) {
     QUIRE_ASSIGN_OR_RETURN(
-        weights.query_norm, loader.LoadRmsNorm(at + names.q_a_norm, block.query_rank, block.norm_eps));
-    QUIRE_ASSIGN_OR_RETURN(weights.query_up, loader.Merge(at + names.q_b, block.query_rank,
-                                                          {{at + names.q_b, block.shape.q_width()}}));
+        weights.query_norm,
+        loader.LoadRmsNorm(at + names.q_a_norm, block.query_rank, block.norm_eps));
+    QUIRE_ASSIGN_OR_RETURN(
+        weights.query_up,
+        loader.Merge(at + names.q_b, block.query_rank, {{at + names.q_b, block.shape.q_width()}}));
   }
   if (block.latent_norm) {
     QUIRE_ASSIGN_OR_RETURN(weights.latent_norm,

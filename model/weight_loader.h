@@ -42,6 +42,8 @@ class WeightLoader {
   // The same from any stored matrices, whose memory stays until Finish.
   absl::StatusOr<std::unique_ptr<Linear>> MergeStored(const std::string& name,
                                                       const std::vector<StoredMatrix>& parts);
+  // A matrix as it is stored; its memory stays until Finish.
+  absl::StatusOr<WeightRows> Stored(const StoredMatrix& matrix) { return source_.Rows(matrix); }
   // The tensors have been packed: their memory may go.
   void Finish(const std::vector<std::string>& tensors, int64_t parameters);
 

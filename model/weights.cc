@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/status_macros.h"
+#include "model/mla_weights.h"
 #include "model/moe_weights.h"
 #include "model/weight_loader.h"
 
@@ -101,14 +102,13 @@ class ModelLoader {
 
   absl::StatusOr<LayerWeights> LoadLayer(int index) {
     const std::string at = absl::StrCat(prefix_, names_.layers, ".", index, ".");
-    const int64_t hidden = config_.hidden_size;
     LayerWeights layer;
     QUIRE_RETURN_IF_ERROR(LoadNorms(at, index, layer));
-    QUIRE_ASSIGN_OR_RETURN(layer.gqa, LoadGqa(at));
-    QUIRE_ASSIGN_OR_RETURN(
-        layer.output,
-        loader_.Merge(at + names_.output, int64_t{config_.num_heads} * config_.value_dim,
-                      {LayerPart(at + names_.output, hidden, config_.attention_output_bias)}));
+    if (config_.mla) {
+      QUIRE_ASSIGN_OR_RETURN(layer.mla, LoadMla(at, loader_));
+    } else {
+      QUIRE_ASSIGN_OR_RETURN(layer.gqa, LoadGqa(at));
+    }
     if (config_.layers[index].moe) {
       QUIRE_ASSIGN_OR_RETURN(layer.moe, LoadMoe(at, loader_));
     } else {
@@ -154,6 +154,11 @@ class ModelLoader {
     if (config_.attention_sinks) {
       QUIRE_ASSIGN_OR_RETURN(gqa.sinks, loader_.LoadVector(at + names_.sinks, config_.num_heads));
     }
+    QUIRE_ASSIGN_OR_RETURN(
+        gqa.output,
+        loader_.Merge(
+            at + names_.output, int64_t{config_.num_heads} * config_.value_dim,
+            {LayerPart(at + names_.output, config_.hidden_size, config_.attention_output_bias)}));
     return gqa;
   }
 
@@ -193,8 +198,9 @@ class ModelLoader {
 int64_t CountParameters(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
   const int64_t mlp_matrices = config.gated_mlp ? 3 : 2;
-  int64_t attention = int64_t{config.num_heads} * config.value_dim * hidden;
-  attention += hidden * config.attention_shape(0).qkv_width();
+  const GqaShape shape = config.attention_shape(0);
+  const int64_t attention =
+      config.mla ? CountMlaParameters(config) : hidden * (shape.qkv_width() + shape.out_width());
   int64_t count = 0;
   for (const LayerConfig& layer : config.layers) {
     count += attention + (layer.moe ? CountMoeParameters(config)
@@ -206,6 +212,10 @@ int64_t CountParameters(const ModelConfig& config) {
     count += (config.max_position_embeddings + config.position_offset) * hidden;
   }
   return count + config.token_types * hidden;
+}
+
+int64_t CountDuplicates(const ModelConfig& config) {
+  return config.mla ? config.num_layers * CountMlaDuplicates(config) : 0;
 }
 
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,

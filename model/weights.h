@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/mla_block.h"
 #include "model/model_config.h"
 #include "model/moe_weights.h"
 #include "model/weight_loader.h"
@@ -20,10 +21,11 @@
 namespace quire {
 
 struct GqaWeights {
-  std::unique_ptr<Linear> qkv;  // E -> H D + Hkv D + Hkv Dv: queries, keys, values
-  DeviceVector q_norm;          // [D], or as QkNorm says; empty where the model has none
-  DeviceVector k_norm;          //
-  DeviceVector sinks;           // [H] logits, or empty
+  std::unique_ptr<Linear> qkv;     // E -> H D + Hkv D + Hkv Dv: queries, keys, values
+  DeviceVector q_norm;             // [D], or as QkNorm says; empty where the model has none
+  DeviceVector k_norm;             //
+  DeviceVector sinks;              // [H] logits, or empty
+  std::unique_ptr<Linear> output;  // H Dv -> E
 };
 
 struct LayerWeights {
@@ -32,7 +34,7 @@ struct LayerWeights {
   Norm mlp_norm;            // likewise
   Norm mlp_out_norm;
   GqaWeights gqa;
-  std::unique_ptr<Linear> output;  // H Dv -> E
+  std::optional<MlaWeights> mla;  // in its place
   MlpWeights mlp;
   std::optional<MoeWeights> moe;  // in its place
 };
@@ -56,6 +58,8 @@ absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dt
 
 // Parameters of the model, biases and norms left out: what progress counts.
 int64_t CountParameters(const ModelConfig& config);
+// Of them, those that are held twice, in forms for different products.
+int64_t CountDuplicates(const ModelConfig& config);
 
 }  // namespace quire
 

@@ -5,5 +5,6 @@
 namespace quire {
 
 QUIRE_DEFINE_ISA_TABLE(AttentionKernelsFor, AttentionKernels, kAttentionKernels);
+QUIRE_DEFINE_ISA_TABLE(MlaKernelsFor, MlaKernels, kMlaKernels);
 
 }  // namespace quire

@@ -208,7 +208,9 @@ void GqaDriver::Merge(const GqaProblem& problem, const Cut& cut, int64_t number)
   const Entry& entry = entries_[e];
   const int64_t index = number - entry.first_merge;
   const GqaItem item = MakeItem(problem, cut, e, index);
-  kernels_.gqa_merge(item, entry.splits, Partials(cut, item, entry, index));
+  float* states = Partials(cut, item, entry, index);
+  kernels_.gqa_merge(item, states, entry.splits - 1,
+                     states + PartialNumbers(item.queries * item.heads, item.value_dim));
 }
 
 }  // namespace quire

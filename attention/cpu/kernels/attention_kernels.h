@@ -157,9 +157,9 @@ struct AttentionKernels {
   void (*gqa)(const GqaItem&);
   // The state after split number `split`, or the prefix, alone.
   void (*gqa_split)(const GqaItem&, int64_t split, float* partial);
-  // out from the states of the prefix, where there is one, and of consecutive splits: [splits] of
-  // PartialNumbers; the first is overwritten.
-  void (*gqa_merge)(const GqaItem&, int64_t splits, float* partials);
+  // Merges the states of consecutive splits, [splits] of PartialNumbers, into `total`, that of the
+  // prefix, where there is one, or of the splits before; and out from it.
+  void (*gqa_merge)(const GqaItem&, float* total, int64_t splits, const float* partials);
   void (*norm_rope_write)(const NormRopeWriteArgs&);
   void (*write_kv)(const WriteKvArgs&);
 };

@@ -8,7 +8,7 @@
 #include "attention/cpu/kernels/gqa_tiles.h"
 #include "attention/cpu/kernels/gqa_work.h"
 #include "attention/cpu/kernels/isa_kernels.h"
-#include "core/cpu/simd/interleave.h"
+#include "attention/cpu/kernels/pack_rows.h"
 
 namespace quire::QUIRE_ISA {
 namespace {
@@ -18,25 +18,14 @@ template <TileKind kKind>
 void PackQueries(const Work& w, const void* q, int64_t q_stride) {
   const GqaItem& item = w.item;
   const int64_t dim = item.head_dim;
+  const auto load = [&](int64_t row, int64_t d, int lanes) {
+    const int64_t at = row / item.heads * q_stride + row % item.heads * dim;
+    return LoadElements(q, item.type, at + d, lanes);
+  };
   for (int64_t block = 0; block < w.num_blocks; ++block) {
     const int64_t begin = w.BlockRow(block);
-    const auto row_at = [&](int r) {
-      const int64_t row = begin + r;
-      return row / item.heads * q_stride + row % item.heads * dim;
-    };
-    const auto load = [&](int64_t at, int64_t left) {
-      return left <= 0 ? Zero()
-                       : LoadElements(q, item.type, at, static_cast<int>(Min64(kLanes, left)));
-    };
-    Interleave(static_cast<int>(w.BlockRow(block + 1) - begin), RowNumbers(kKind, dim),
-               w.q + RowNumbers(kKind, begin * dim), [&](int r, int64_t i) {
-                 if constexpr (kKind != TileKind::kBf16Dot) return load(row_at(r) + i, dim - i);
-                 uint16_t rounded[2 * kLanes];
-                 StoreBf16(rounded, load(row_at(r) + 2 * i, dim - 2 * i));
-                 StoreBf16(rounded + kLanes,
-                           load(row_at(r) + 2 * i + kLanes, dim - 2 * i - kLanes));
-                 return LoadPairsFirst(rounded, 2 * kLanes);
-               });
+    PackRows<kKind>(begin, static_cast<int>(w.BlockRow(block + 1) - begin), dim,
+                    w.q + RowNumbers(kKind, begin * dim), load);
   }
 }
 
@@ -223,14 +212,6 @@ void RunPrefix(Work& w) {
   w.first_block = w.item.kv.first_block;
 }
 
-void MergeState(const Work& w) {
-  for (int64_t row = 0; row < w.rows; ++row) {
-    const int64_t o = row * w.o_stride;
-    MergeRow(w.item.value_dim, w.total.o + o, w.total.m + row, w.total.l + row, w.state.o + o,
-             w.state.m[row], w.state.l[row]);
-  }
-}
-
 template <TileKind kKind>
 void RunItem(const GqaItem& item) {
   Work w(item);
@@ -245,12 +226,9 @@ void RunItem(const GqaItem& item) {
     RunRange<kKind>(w, SplitRange(split));
     MergeState(w);
   }
-  for (int64_t row = 0; row < w.rows; ++row) {
-    StoreRow(item, row, w.total.o + row * w.o_stride, w.total.m[row], w.total.l[row]);
-  }
+  StoreTotal(w);
 }
 
-// The state in the form of PartialNumbers.
 template <TileKind kKind>
 void RunItemSplit(const GqaItem& item, int64_t split, float* partial) {
   Work w(item);
@@ -260,13 +238,7 @@ void RunItemSplit(const GqaItem& item, int64_t split, float* partial) {
     PackQueries<kKind>(w, item.q, item.q_stride);
     RunRange<kKind>(w, SplitRange(split));
   }
-  const int64_t dim = item.value_dim;
-  float* m = partial + w.rows * dim;
-  for (int64_t row = 0; row < w.rows; ++row) {
-    for (int64_t d = 0; d < dim; ++d) partial[row * dim + d] = w.state.o[row * w.o_stride + d];
-    m[row] = w.state.m[row];
-    m[w.rows + row] = w.state.l[row];
-  }
+  StorePartial(w, partial);
 }
 
 }  // namespace
@@ -286,18 +258,18 @@ void GqaSplit(const GqaItem& item, int64_t split, float* partial) {
       : RunItemSplit<KindOf(ElementType::kBFloat16)>(item, split, partial);
 }
 
-void GqaMerge(const GqaItem& item, int64_t splits, float* partials) {
+void GqaMerge(const GqaItem& item, float* total, int64_t splits, const float* partials) {
   const int64_t rows = item.queries * item.heads;
   const int64_t dim = item.value_dim;
-  float* m = partials + rows * dim;
+  float* m = total + rows * dim;
   for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t split = 1; split < splits; ++split) {
+    for (int64_t split = 0; split < splits; ++split) {
       const float* other = partials + split * PartialNumbers(rows, dim);
       const float* other_m = other + rows * dim;
-      MergeRow(dim, partials + row * dim, m + row, m + rows + row, other + row * dim, other_m[row],
+      MergeRow(dim, total + row * dim, m + row, m + rows + row, other + row * dim, other_m[row],
                other_m[rows + row]);
     }
-    StoreRow(item, row, partials + row * dim, m[row], m[rows + row]);
+    StoreRow(item, row, total + row * dim, m[row], m[rows + row]);
   }
 }
 

@@ -144,6 +144,33 @@ inline void StoreRow(const GqaItem& item, int64_t row, const float* o, float m, 
   }
 }
 
+// w.total with w.state, of a later split.
+inline void MergeState(const Work& w) {
+  for (int64_t row = 0; row < w.rows; ++row) {
+    const int64_t o = row * w.o_stride;
+    MergeRow(w.item.value_dim, w.total.o + o, w.total.m + row, w.total.l + row, w.state.o + o,
+             w.state.m[row], w.state.l[row]);
+  }
+}
+
+// The item's out from w.total.
+inline void StoreTotal(const Work& w) {
+  for (int64_t row = 0; row < w.rows; ++row) {
+    StoreRow(w.item, row, w.total.o + row * w.o_stride, w.total.m[row], w.total.l[row]);
+  }
+}
+
+// w.state in the form of PartialNumbers.
+inline void StorePartial(const Work& w, float* partial) {
+  const int64_t dim = w.item.value_dim;
+  float* m = partial + w.rows * dim;
+  for (int64_t row = 0; row < w.rows; ++row) {
+    for (int64_t d = 0; d < dim; ++d) partial[row * dim + d] = w.state.o[row * w.o_stride + d];
+    m[row] = w.state.m[row];
+    m[w.rows + row] = w.state.l[row];
+  }
+}
+
 }  // namespace quire::QUIRE_ISA
 
 #endif  // QUIRE_ATTENTION_CPU_KERNELS_GQA_SOFTMAX_H_

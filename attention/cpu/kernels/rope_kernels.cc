@@ -1,36 +1,12 @@
 // QK-norm, rotation and the write into the cache: one pass over the merged row of each token, one
 // call owns a range of tokens. About ten FLOPs per byte at most: bound by loads and stores.
+#include "attention/cpu/kernels/head_rows.h"
 #include "attention/cpu/kernels/isa_kernels.h"
 #include "attention/cpu/kernels/rotate.h"
 #include "attention/cpu/kernels/write_kv.h"
 
 namespace quire::QUIRE_ISA {
 namespace {
-
-// x [n] = elements from `data` on, in fp32.
-void LoadRow(const void* data, ElementType type, int64_t n, float* x) {
-  for (int64_t d = 0; d < n; d += kLanes) {
-    const int lanes = LanesOf(n - d);
-    StoreElements(x, ElementType::kFloat32, d, LoadElements(data, type, d, lanes), lanes);
-  }
-}
-
-void StoreRow(const float* x, int64_t n, ElementType type, void* data) {
-  for (int64_t d = 0; d < n; d += kLanes) {
-    const int lanes = LanesOf(n - d);
-    StoreElements(data, type, d, LoadElements(x, ElementType::kFloat32, d, lanes), lanes);
-  }
-}
-
-// 1 / rms of n elements.
-float InverseRms(const void* data, ElementType type, int64_t n, float eps) {
-  Vec sum = Zero();
-  for (int64_t d = 0; d < n; d += kLanes) {
-    const Vec v = LoadElements(data, type, d, LanesOf(n - d));
-    sum = Fma(v, v, sum);
-  }
-  return 1.0F / __builtin_sqrtf(ReduceAdd(sum) / static_cast<float>(n) + eps);
-}
 
 // x = x - mean; returns 1 / standard deviation.
 float Center(float* x, int64_t n, float eps) {
@@ -45,16 +21,6 @@ float Center(float* x, int64_t n, float eps) {
     StoreElements(x, ElementType::kFloat32, d, Sub(v, mean), lanes);
   }
   return InverseRms(x, ElementType::kFloat32, n, eps);
-}
-
-// x [n] = x scale weight.
-void ScaleRow(float* x, int64_t n, float scale, const float* weight) {
-  for (int64_t d = 0; d < n; d += kLanes) {
-    const int lanes = LanesOf(n - d);
-    Vec v = Mul(LoadElements(x, ElementType::kFloat32, d, lanes), Broadcast(scale));
-    if (weight != nullptr) v = Mul(v, LoadElements(weight, ElementType::kFloat32, d, lanes));
-    StoreElements(x, ElementType::kFloat32, d, v, lanes);
-  }
 }
 
 // Heads side by side, and their norm.

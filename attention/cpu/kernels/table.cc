@@ -12,4 +12,14 @@ const AttentionKernels kAttentionKernels = {
     .write_kv = WriteKv,
 };
 
+extern const MlaKernels kMlaKernels;
+const MlaKernels kMlaKernels = {
+    .scratch_numbers = MlaScratchNumbers,
+    .absorbed = MlaAbsorbed,
+    .absorbed_split = MlaAbsorbedSplit,
+    .norm_rope_write = MlaNormRopeWrite,
+    .gather = MlaGather,
+    .expand = MlaExpand,
+};
+
 }  // namespace quire::QUIRE_ISA

@@ -20,6 +20,9 @@
 //   DotBf16Pairs(a, b, c)     c + a.even b.even + a.odd b.odd, where kHasBf16Dot
 //   HasNonFinite, HasNonFiniteBf16    some element is an infinity or a NaN
 //   Transpose(Vec (&x)[kLanes])       lane j of x[i] <-> lane i of x[j]
+//   TransposePairs(Vec (&x)[kLanes / 2])   a square of 16-bit elements, pairs of rows interleaved:
+//                                     half b of lane j of x[i] <-> half j % 2 of lane 2 i + b of
+//                                     x[j / 2]
 #ifndef QUIRE_CORE_CPU_SIMD_VEC_H_
 #define QUIRE_CORE_CPU_SIMD_VEC_H_
 

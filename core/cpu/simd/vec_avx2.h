@@ -158,6 +158,25 @@ inline void Transpose(Vec (&x)[8]) {
   for (int i = 0; i < 8; ++i) x[i] = y[i];
 }
 
+// The halves of neighbouring lanes change places, then the square of 64-bit lanes is turned.
+inline void TransposePairs(Vec (&x)[4]) {
+  const __m256i middle = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  __m256d y[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    y[i] = _mm256_castsi256_pd(_mm256_shuffle_epi8(_mm256_castps_si256(x[i]), middle));
+  }
+  const __m256d even01 = _mm256_unpacklo_pd(y[0], y[1]);
+  const __m256d odd01 = _mm256_unpackhi_pd(y[0], y[1]);
+  const __m256d even23 = _mm256_unpacklo_pd(y[2], y[3]);
+  const __m256d odd23 = _mm256_unpackhi_pd(y[2], y[3]);
+  x[0] = _mm256_castpd_ps(_mm256_permute2f128_pd(even01, even23, 0x20));
+  x[1] = _mm256_castpd_ps(_mm256_permute2f128_pd(odd01, odd23, 0x20));
+  x[2] = _mm256_castpd_ps(_mm256_permute2f128_pd(even01, even23, 0x31));
+  x[3] = _mm256_castpd_ps(_mm256_permute2f128_pd(odd01, odd23, 0x31));
+}
+
 }  // namespace quire::QUIRE_ISA
 
 #endif  // QUIRE_CORE_CPU_SIMD_VEC_AVX2_H_

@@ -162,6 +162,34 @@ inline void Transpose(Vec (&x)[16]) {
   }
 }
 
+// The halves of neighbouring lanes change places, then squares of 64-bit lanes are turned.
+inline void TransposePairs(Vec (&x)[8]) {
+  const __m512i middle = _mm512_broadcast_i32x4(
+      _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  __m512d y[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    y[i] = _mm512_castsi512_pd(_mm512_shuffle_epi8(_mm512_castps_si512(x[i]), middle));
+  }
+  __m512d z[8];  // [0, 4): even 64-bit lanes of pairs of vectors, [4, 8): odd ones
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    z[i] = _mm512_unpacklo_pd(y[2 * i], y[2 * i + 1]);
+    z[i + 4] = _mm512_unpackhi_pd(y[2 * i], y[2 * i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int odd = 0; odd < 2; ++odd) {
+    const __m512d a = _mm512_shuffle_f64x2(z[4 * odd], z[4 * odd + 1], 0x44);
+    const __m512d b = _mm512_shuffle_f64x2(z[4 * odd], z[4 * odd + 1], 0xee);
+    const __m512d c = _mm512_shuffle_f64x2(z[4 * odd + 2], z[4 * odd + 3], 0x44);
+    const __m512d d = _mm512_shuffle_f64x2(z[4 * odd + 2], z[4 * odd + 3], 0xee);
+    x[odd] = _mm512_castpd_ps(_mm512_shuffle_f64x2(a, c, 0x88));
+    x[odd + 2] = _mm512_castpd_ps(_mm512_shuffle_f64x2(a, c, 0xdd));
+    x[odd + 4] = _mm512_castpd_ps(_mm512_shuffle_f64x2(b, d, 0x88));
+    x[odd + 6] = _mm512_castpd_ps(_mm512_shuffle_f64x2(b, d, 0xdd));
+  }
+}
+
 }  // namespace quire::QUIRE_ISA
 
 #endif  // QUIRE_CORE_CPU_SIMD_VEC_AVX512_H_

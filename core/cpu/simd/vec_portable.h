@@ -149,6 +149,18 @@ inline void Transpose(Vec (&x)[4]) {
   x[3] = Vec{a[3], b[3], c[3], d[3]};
 }
 
+inline void TransposePairs(Vec (&x)[2]) {
+  uint16_t in[2][4][2];  // [pair of rows][column][row of the pair]
+  uint16_t out[2][4][2];
+  __builtin_memcpy(in, x, sizeof(in));
+  for (int row = 0; row < 4; ++row) {
+    for (int column = 0; column < 4; ++column) {
+      out[column / 2][row][column % 2] = in[row / 2][column][row % 2];
+    }
+  }
+  __builtin_memcpy(x, out, sizeof(out));
+}
+
 }  // namespace quire::QUIRE_ISA
 
 #endif  // QUIRE_CORE_CPU_SIMD_VEC_PORTABLE_H_

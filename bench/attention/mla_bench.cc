@@ -1,0 +1,246 @@
+// Latent attention of the CPU backend with the heads of DeepSeek-V2-Lite (16) and DeepSeek-V3
+// (128), over caches that no cache of the machine holds.
+//
+//   mla_bench [--isa=auto] [--threads=N] [google benchmark flags]
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "attention/cpu/cpu_mla.h"
+#include "bench/ops/ceilings.h"
+#include "bench/ops/setup.h"
+#include "benchmark/benchmark.h"
+#include "core/ceil_div.h"
+#include "core/check.h"
+#include "ops/cpu/cpu_ops.h"
+
+namespace quire::bench {
+namespace {
+
+constexpr int kBlockTokens = 64;
+constexpr int64_t kMaxRows = 2048;
+
+// Entries of `query_tokens` rows each over a cache of `copies` times their pages, filled with small
+// random numbers.
+class Batch {
+ public:
+  Batch(Setup& setup, const MlaShape& shape, int64_t entries, int64_t query_tokens,
+        int64_t kv_tokens, int64_t copies)
+      : shape_(shape), rows_(entries * query_tokens) {
+    layout_ = {1, shape.cache_dim(), 0, kBlockTokens, DType::kBFloat16};
+    const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
+    const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
+    auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
+    QUIRE_CHECK(pool.ok()) << pool.status();
+    pool_ = *std::move(pool);
+    FillRandom(pool_.data(), DType::kBFloat16, static_cast<int64_t>(pool_.bytes() / 2));
+    blocks_.resize(copies * entries * pages);
+    std::iota(blocks_.begin(), blocks_.end(), 0);
+    std::mt19937 random(1);
+    std::shuffle(blocks_.begin(), blocks_.end(), random);
+    copy_blocks_ = entries * pages;
+    for (int64_t e = 0; e <= entries; ++e) {
+      query_start_.push_back(static_cast<int32_t>(e * query_tokens));
+      table_start_.push_back(static_cast<int32_t>(e * pages));
+    }
+    first_block_.assign(entries, 0);
+    kv_len_.assign(entries, static_cast<int32_t>(kv_tokens));
+    for (int64_t e = 0; e < entries; ++e) {
+      for (int64_t p = kv_tokens - query_tokens; p < kv_tokens; ++p) {
+        positions_.push_back(static_cast<int32_t>(p));
+        slots_.push_back(int64_t{blocks_[e * pages + p / kBlockTokens]} * kBlockTokens +
+                         p % kBlockTokens);
+      }
+    }
+    q_.assign(rows_ * shape.q_width(), ToBf16(0.1F));
+    latent_.assign(rows_ * std::max<int64_t>(shape.latent_width(), shape.cache_dim()), 0.1F);
+    out_.resize(rows_ * std::max(shape.latent_width(), shape.out_width()));
+  }
+
+  // The batch over the pages of copy `i` of its cache.
+  AttentionBatch View(int64_t i) const {
+    const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
+    AttentionBatch batch;
+    batch.query_start = Array(query_start_);
+    batch.kv_len = Array(kv_len_);
+    batch.positions = Array(positions_);
+    batch.rope_rows = Array(positions_);
+    batch.slots = Array(slots_);
+    batch.table_start = Array(table_start_);
+    batch.first_block = Array(first_block_);
+    batch.blocks = {blocks_.data() + i % copies * copy_blocks_, copy_blocks_};
+    return batch;
+  }
+  DeviceMatrix q() {
+    return {q_.data(), DType::kBFloat16, rows_, shape_.q_width(), shape_.q_width()};
+  }
+  DeviceMatrix latent(int64_t cols) { return {latent_.data(), DType::kFloat32, rows_, cols, cols}; }
+  DeviceMatrix out(int64_t cols) { return {out_.data(), DType::kBFloat16, rows_, cols, cols}; }
+  PagedKvView kv() const {
+    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
+            static_cast<int64_t>(pool_.bytes() / layout_.page_bytes()), layout_};
+  }
+
+ private:
+  template <typename T>
+  static DeviceArray<const T> Array(const std::vector<T>& values) {
+    return {values.data(), static_cast<int64_t>(values.size())};
+  }
+
+  MlaShape shape_;
+  int64_t rows_;
+  KvPageLayout layout_;
+  DeviceBuffer pool_;
+  int64_t copy_blocks_ = 0;
+  std::vector<int32_t> blocks_, query_start_, kv_len_, positions_, table_start_, first_block_;
+  std::vector<int64_t> slots_;
+  std::vector<bf16> q_, out_;
+  std::vector<float> latent_;
+};
+
+// What the benchmarks of one shape run on.
+struct Machine {
+  Machine(Setup& made, const MlaShape& mla_shape)
+      : setup(made),
+        shape(mla_shape),
+        mla(MakeCpuMla(setup.pool, setup.memory, setup.isa, {shape, kMaxRows, DType::kBFloat16})
+                .value()),
+        ops(MakeCpuOps(setup.pool, setup.memory, setup.isa, {.max_rows = kMaxRows})) {
+    std::vector<bf16> weight(shape.expanded_width() * shape.latent_dim);
+    FillRandom(weight.data(), DType::kBFloat16, static_cast<int64_t>(weight.size()));
+    WeightRows rows;
+    rows.weight = weight.data();
+    rows.out_features = shape.expanded_width();
+    expand = ops->MakeLinear({.name = "kv_b_proj",
+                              .in_features = shape.latent_dim,
+                              .parts = {rows},
+                              .act_dtype = DType::kBFloat16})
+                 .value();
+  }
+
+  Setup& setup;
+  MlaShape shape;
+  std::unique_ptr<Mla> mla;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Linear> expand;
+};
+
+// Bound by the FMA units: 2 H (2 R + Dr) multiplications a key, whose row is 2 (R + Dr) bytes.
+void BM_Absorbed(benchmark::State& state, Machine& machine, int64_t entries, int64_t context) {
+  const MlaShape& shape = machine.shape;
+  const int64_t bytes = entries * context * shape.cache_dim() * 2;
+  Batch batch(machine.setup, shape, entries, 1, context,
+              std::max<int64_t>(1, kColdBytes / bytes + 1));
+  const Work work{static_cast<double>(bytes), 2.0 * static_cast<double>(entries * context) *
+                                                  shape.num_heads *
+                                                  (2 * shape.latent_dim + shape.rope_dim)};
+  const Setup& setup = machine.setup;
+  Report(state, machine.setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16,
+         Bound::kCompute, work, [&](int64_t i) {
+           machine.mla->Absorbed({.q_latent = batch.latent(shape.latent_width()),
+                                  .q = batch.q(),
+                                  .out = batch.out(shape.latent_width()),
+                                  .shape = shape,
+                                  .scale = 0.05F,
+                                  .kv = batch.kv()},
+                                 batch.View(i));
+         });
+}
+
+// `tokens` prompt rows behind a context of `context`, all projections up included.
+void BM_Prefill(benchmark::State& state, Machine& machine, int64_t tokens, int64_t context) {
+  const MlaShape& shape = machine.shape;
+  const int64_t keys = context + tokens;
+  Batch batch(machine.setup, shape, 1, tokens, keys, 1);
+  const double seen = static_cast<double>(tokens) *
+                      (static_cast<double>(context) + static_cast<double>(tokens + 1) / 2);
+  const Work work{
+      static_cast<double>(keys * shape.cache_dim() * 2),
+      2.0 * shape.num_heads *
+          (seen * (shape.head_dim() + shape.value_dim) +
+           static_cast<double>(keys) * shape.latent_dim * (shape.nope_dim + shape.value_dim))};
+  const Setup& setup = machine.setup;
+  Report(state, machine.setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16,
+         Bound::kCompute, work, [&](int64_t i) {
+           machine.mla->Prefill({.q = batch.q(),
+                                 .out = batch.out(shape.out_width()),
+                                 .shape = shape,
+                                 .scale = 0.07F,
+                                 .kv = batch.kv()},
+                                batch.View(i),
+                                [&](const DeviceMatrix& latent, const DeviceMatrix& expanded) {
+                                  machine.ops->Apply(*machine.expand, latent, expanded);
+                                });
+         });
+}
+
+void BM_NormRopeWrite(benchmark::State& state, Machine& machine, int64_t tokens) {
+  const MlaShape& shape = machine.shape;
+  Batch batch(machine.setup, shape, 1, tokens, tokens, 1);
+  const std::vector<float> norm(shape.latent_dim, 1.0F);
+  const std::vector<float> table(tokens * shape.rope_dim / 2, 0.7F);
+  RopeTable rope{table.data(), table.data(), tokens, shape.rope_dim};
+  rope.interleaved = true;
+  // Reads the latent row and writes it to its slot; reads and writes the rotated dims of q.
+  const Work work{static_cast<double>(tokens) *
+                      (6.0 * shape.cache_dim() + 4.0 * shape.num_heads * shape.rope_dim),
+                  0};
+  Report(state, machine.setup.ceilings, machine.setup.isa, false, Bound::kMemory, work,
+         [&](int64_t i) {
+           machine.mla->NormRopeWrite({.latent = batch.latent(shape.cache_dim()),
+                                       .q = batch.q(),
+                                       .shape = shape,
+                                       .latent_norm = norm.data(),
+                                       .rope = rope,
+                                       .kv = batch.kv()},
+                                      batch.View(i));
+         });
+}
+
+void Register(Machine& machine, const std::string& name) {
+  const auto add = [&](const std::string& what, auto body) {
+    benchmark::RegisterBenchmark(absl::StrCat(what, "/", name).c_str(), body)->UseManualTime();
+  };
+  for (int64_t entries : {1, 8, 32}) {
+    for (int64_t context : {512, 2048, 8192}) {
+      add(absl::StrCat("absorbed/batch", entries, "/ctx", context),
+          [&machine, entries, context](benchmark::State& state) {
+            BM_Absorbed(state, machine, entries, context);
+          });
+    }
+  }
+  for (int64_t tokens : {32, 512, 2048}) {
+    for (int64_t context : {0, 4096}) {
+      add(absl::StrCat("prefill/T", tokens, "/ctx", context),
+          [&machine, tokens, context](benchmark::State& state) {
+            BM_Prefill(state, machine, tokens, context);
+          });
+    }
+  }
+  for (int64_t tokens : {1, 32, 512}) {
+    add(absl::StrCat("norm_rope_write/T", tokens),
+        [&machine, tokens](benchmark::State& state) { BM_NormRopeWrite(state, machine, tokens); });
+  }
+}
+
+int Main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const SetupFlags flags = ParseSetupFlags(argc, argv);
+  Setup setup(flags);
+  Machine lite(setup, {16, 512, 128, 64, 128});
+  Machine large(setup, {128, 512, 128, 64, 128});
+  Register(lite, "16h");
+  Register(large, "128h");
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+}  // namespace
+}  // namespace quire::bench
+
+int main(int argc, char** argv) { return quire::bench::Main(argc, argv); }
