@@ -42,6 +42,7 @@ double GroupScoreOf(GroupScore kind, const std::vector<double>& choice, int begi
 std::vector<int> Choose(const RouterParams& params, const std::vector<double>& choice) {
   const int size = params.num_experts / params.num_groups;
   std::vector<double> group_scores;
+  group_scores.reserve(params.num_groups);
   for (int group = 0; group < params.num_groups; ++group) {
     group_scores.push_back(GroupScoreOf(params.group_score, choice, group * size, size));
   }
@@ -79,6 +80,7 @@ void ReferenceRoute(const RouterParams& params, const DeviceMatrix& logits,
     }
     const std::vector<int> chosen = Choose(params, choice);
     std::vector<double> w;
+    w.reserve(chosen.size());
     for (int expert : chosen) w.push_back(scores[expert]);
     if (params.scoring == Scoring::kSoftmaxOfChosen) Softmax(w);
     const double sum = std::accumulate(w.begin(), w.end(), 0.0) + 1e-20;

@@ -41,6 +41,7 @@ TEST_P(CpuGroupTest, HeadsInViewsOfOneMatrixHaveTheBitsOfApply) {
   for (DType act : kActs) {
     const auto ops = MakeOps(pool_, 200);
     std::vector<std::unique_ptr<Linear>> linears;
+    linears.reserve(kHeads);
     for (int h = 0; h < kHeads; ++h) {
       linears.push_back(
           ops->MakeLinear(LinearSource(kIn, act, {{kOut, act, h % 2 == 0}}, h).spec()).value());

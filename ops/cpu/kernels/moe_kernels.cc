@@ -28,8 +28,8 @@ class Top {
  private:
   int limit_;
   int count_ = 0;
-  int ids_[kMaxTopK];
-  float scores_[kMaxTopK];
+  int ids_[kMaxTopK] = {};
+  float scores_[kMaxTopK] = {};
 };
 
 // x = softmax(x); NaN where one is NaN. Room for a whole last vector.
@@ -123,7 +123,7 @@ class RowRouter {
 
   const RouteArgs& r_;
   float scores_[kMaxExperts + kLanes] = {};
-  float choice_[kMaxExperts + kLanes];
+  float choice_[kMaxExperts + kLanes] = {};
 };
 
 }  // namespace
