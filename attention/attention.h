@@ -86,13 +86,13 @@ struct NormRopeWriteParams {
   bool weights_per_head = false;   // each head has norm weights of its own
   float norm_eps = 1e-6F;          //
   RopeTable rope;                  //
-  PagedKvView kv;                  // unset in NormRope
+  PagedKvView kv;                  // not of NormRope
   DeviceMatrix q2;                 // act [T, H D] or unset: the queries rotated by rope_rows2
 };
 
 // A matrix that is added to the scores: data[h head_stride + t row_stride + j] for head h, row t of
 // the batch and the key of position j. A head_stride of 0 shares it between heads. -infinity hides
-// a key.
+// a key, whose value must be finite still.
 struct AttentionBias {
   const float* data = nullptr;
   int64_t head_stride = 0;
@@ -109,13 +109,14 @@ struct ScoreRules {
 };
 
 // Keys that rows see in front of their windows.
-//  - Of the row's own sequence (StreamingLLM; Xiao et al. 2023): its first N positions, in the
-//  pages
-//    batch.prefix_blocks. A row at p sees [0, min(N, p + 1)) through q2, where that is set, and
-//    [max(N, p - window + 1), p] through q. With q2 rotated at min(p, N + window - 1) keys stay
-//    rotated as they are stored, and rows before N + window have plain attention.
-//  - Shared: the layer's N learned keys and values, the first of `blocks`, seen by every row. For
-//    ALiBi they lie at positions -N .. -1.
+//
+// Of the row's own sequence (StreamingLLM; Xiao et al. 2023): its first N positions, in the pages
+// batch.prefix_blocks. A row at p sees [0, min(N, p + 1)) through q2, where that is set, and
+// [max(N, p - window + 1), p] through q. With q2 rotated at min(p, N + window - 1) keys stay
+// rotated as they are stored, and rows before N + window have plain attention.
+//
+// Shared: N learned keys and values of the layer, in the pages `blocks`, seen by every row besides
+// its window. For ALiBi they lie at positions -N .. -1.
 struct KvPrefix {
   int tokens = 0;  // N; 0: none
   bool shared = false;
@@ -151,7 +152,7 @@ class Attention {
   // the rows' slots. Arithmetic in fp32, rounded once.
   virtual void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) = 0;
 
-  // The same without the write: q and k in place.
+  // The same without the write, q and k in place; without q2.
   virtual void NormRope(const NormRopeWriteParams& params,
                         DeviceArray<const int32_t> rope_rows) = 0;
 

@@ -123,7 +123,9 @@ class CpuAttention : public Attention {
 
   void NormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) override {
     CheckNormRope(params, rope_rows);
-    RunNormRope(params, rope_rows, {}, nullptr);
+    NormRopeWriteParams once = params;
+    once.q2 = {};
+    RunNormRope(once, rope_rows, {}, nullptr);
   }
 
   void Gqa(const GqaParams& params, const AttentionBatch& batch) override {

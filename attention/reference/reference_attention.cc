@@ -115,27 +115,38 @@ double Score(const ScoreRules& rules, const Head& q, const SeenKey& seen, float 
     s += rules.alibi_slopes[h] * static_cast<double>(seen.distance);
   }
   const AttentionBias& bias = rules.bias;
-  if (bias.data != nullptr)
+  if (bias.data != nullptr) {
     s += bias.data[h * bias.head_stride + t * bias.row_stride + seen.column];
+  }
   return s;
 }
 
-// out = the softmax of `scores` times the values of `seen`.
-void StoreAttended(const std::vector<double>& scores, const std::vector<SeenKey>& seen,
-                   const float* sink_logit, const DeviceMatrix& out, int64_t t, int h, int dim) {
+// Head `h` of row `t`: the softmax of its scores times the values.
+template <typename Params>
+void AttendHead(const Params& params, const Head& q, const Head& q2,
+                const std::vector<SeenKey>& seen, int64_t t, int h) {
+  std::vector<double> scores;
   double max = -INFINITY;
-  for (double s : scores) max = std::max(max, s);
+  for (const SeenKey& key : seen) {
+    scores.push_back(Score(params.scores, key.through_q2 ? q2 : q, key, params.scale, t, h));
+    max = std::max(max, scores.back());
+  }
+  const int dim = params.shape.value_dim;
   Head sum(dim, 0.0);
-  if (max == -INFINITY) return StoreHead(sum, out, t, int64_t{h} * dim);
-  if (sink_logit != nullptr) max = std::max<double>(max, *sink_logit);
-  double total = sink_logit == nullptr ? 0.0 : std::exp(*sink_logit - max);
+  if (max == -INFINITY) return StoreHead(sum, params.out, t, int64_t{h} * dim);
+  double total = 0.0;
+  if (params.scores.sink_logits != nullptr) {
+    const double sink = params.scores.sink_logits[h];
+    max = std::max(max, sink);
+    total = std::exp(sink - max);
+  }
   for (size_t j = 0; j < seen.size(); ++j) {
     const double p = std::exp(scores[j] - max);
     total += p;
     for (int d = 0; d < dim; ++d) sum[d] += p * seen[j].value[d];
   }
   for (double& x : sum) x /= total;
-  StoreHead(sum, out, t, int64_t{h} * dim);
+  StoreHead(sum, params.out, t, int64_t{h} * dim);
 }
 
 class ReferenceAttention : public Attention {
@@ -178,7 +189,7 @@ class ReferenceAttention : public Attention {
     CheckGqa(params, batch);
     for (int64_t e = 0; e < batch.kv_len.size; ++e) {
       for (int64_t t = batch.query_start.data[e]; t < batch.query_start.data[e + 1]; ++t) {
-        for (int h = 0; h < params.shape.num_heads; ++h) AttendHead(params, batch, e, t, h);
+        for (int h = 0; h < params.shape.num_kv_heads; ++h) AttendGroup(params, batch, e, t, h);
       }
     }
   }
@@ -188,9 +199,7 @@ class ReferenceAttention : public Attention {
     for (int64_t s = 0; s + 1 < query_start.size; ++s) {
       const int64_t begin = query_start.data[s];
       const int64_t end = query_start.data[s + 1];
-      for (int64_t t = begin; t < end; ++t) {
-        for (int h = 0; h < params.shape.num_heads; ++h) EncodeHead(params, begin, end, t, h);
-      }
+      for (int h = 0; h < params.shape.num_kv_heads; ++h) EncodeGroup(params, begin, end, h);
     }
   }
 
@@ -255,10 +264,9 @@ class ReferenceAttention : public Attention {
     return seen;
   }
 
-  static void AttendHead(const GqaParams& params, const AttentionBatch& batch, int64_t e, int64_t t,
-                         int h) {
+  static void AttendGroup(const GqaParams& params, const AttentionBatch& batch, int64_t e,
+                          int64_t t, int kv_head) {
     const GqaShape& shape = params.shape;
-    const int kv_head = h / shape.group();
     const int block_tokens = params.kv.layout.block_tokens;
     const int64_t position = batch.positions.data[t];
     std::vector<SeenKey> seen = SeenOfPrefix(params, batch, e, position, kv_head);
@@ -272,36 +280,30 @@ class ReferenceAttention : public Attention {
       seen.push_back(LoadPaged(params.kv, batch.blocks.data[index], j, kv_head));
       seen.back().distance = j - position;
     }
-    const int64_t col = int64_t{h} * shape.head_dim;
-    const Head q = LoadHead(params.qkv, t, col, shape.head_dim);
-    const Head q2 =
-        params.prefix.q2.data == nullptr ? q : LoadHead(params.prefix.q2, t, col, shape.head_dim);
-    std::vector<double> scores;
-    for (const SeenKey& key : seen) {
-      scores.push_back(Score(params.scores, key.through_q2 ? q2 : q, key, params.scale, t, h));
+    const DeviceMatrix& q2 = params.prefix.q2.data == nullptr ? params.qkv : params.prefix.q2;
+    for (int h = kv_head * shape.group(); h < (kv_head + 1) * shape.group(); ++h) {
+      const int64_t col = int64_t{h} * shape.head_dim;
+      AttendHead(params, LoadHead(params.qkv, t, col, shape.head_dim),
+                 LoadHead(q2, t, col, shape.head_dim), seen, t, h);
     }
-    const float* sinks = params.scores.sink_logits;
-    StoreAttended(scores, seen, sinks == nullptr ? nullptr : sinks + h, params.out, t, h,
-                  shape.value_dim);
   }
 
-  // Row `t` among the rows [begin, end) of its sequence.
-  static void EncodeHead(const EncoderParams& params, int64_t begin, int64_t end, int64_t t,
-                         int h) {
+  // The rows [begin, end) of a sequence.
+  static void EncodeGroup(const EncoderParams& params, int64_t begin, int64_t end, int kv_head) {
     const GqaShape& shape = params.shape;
-    const int kv_head = h / shape.group();
-    const Head q = LoadHead(params.qkv, t, int64_t{h} * shape.head_dim, shape.head_dim);
-    std::vector<SeenKey> seen;
-    std::vector<double> scores;
-    for (int64_t k = begin; k < end; ++k) {
-      if (shape.window > 0 && std::abs(t - k) > shape.window / 2) continue;
-      seen.push_back({LoadHead(params.qkv, k, KeyColumn(shape, kv_head), shape.head_dim),
-                      LoadValue(params.qkv, shape, k, kv_head), k - t, k - begin, false});
-      scores.push_back(Score(params.scores, q, seen.back(), params.scale, t, h));
+    const int64_t around = shape.window > 0 ? shape.window / 2 : end;
+    for (int64_t t = begin; t < end; ++t) {
+      std::vector<SeenKey> seen;
+      for (int64_t k = begin; k < end; ++k) {
+        if (std::abs(t - k) > around) continue;
+        seen.push_back({LoadHead(params.qkv, k, KeyColumn(shape, kv_head), shape.head_dim),
+                        LoadValue(params.qkv, shape, k, kv_head), k - t, k - begin, false});
+      }
+      for (int h = kv_head * shape.group(); h < (kv_head + 1) * shape.group(); ++h) {
+        const Head q = LoadHead(params.qkv, t, int64_t{h} * shape.head_dim, shape.head_dim);
+        AttendHead(params, q, q, seen, t, h);
+      }
     }
-    const float* sinks = params.scores.sink_logits;
-    StoreAttended(scores, seen, sinks == nullptr ? nullptr : sinks + h, params.out, t, h,
-                  shape.value_dim);
   }
 };
 

@@ -131,19 +131,76 @@ void BM_Prefill(benchmark::State& state, Setup& setup, Attention& attention, con
          [&](int64_t i) { attention.Gqa(batch.Gqa(), batch.View(i)); });
 }
 
+// One decoded token per entry that sees `prefix` keys in front of its window.
+void BM_WindowDecode(benchmark::State& state, Setup& setup, Attention& attention,
+                     const GqaShape& shape, int64_t entries, int64_t context, int prefix,
+                     const ScoreRules& rules) {
+  const int64_t seen = std::min<int64_t>(context, shape.window + prefix);
+  const KvPageLayout layout{shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens,
+                            DType::kBFloat16};
+  const int64_t bytes = entries * seen * static_cast<int64_t>(layout.token_bytes());
+  const Work work{static_cast<double>(bytes),
+                  4.0 * static_cast<double>(entries * seen) * shape.num_heads * shape.head_dim};
+  Batch batch(setup, shape, DType::kBFloat16, entries, 1, context, CopiesFor(bytes));
+  std::vector<int32_t> prefix_start(entries + 1);
+  std::iota(prefix_start.begin(), prefix_start.end(), 0);
+  std::vector<int32_t> prefix_blocks(entries);
+  const int64_t pages = CeilDiv(context, kBlockTokens);
+  Report(state, setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16, Bound::kMemory, work,
+         [&](int64_t i) {
+           GqaParams params = batch.Gqa();
+           params.scores = rules;
+           params.prefix.tokens = prefix;
+           params.prefix.q2 = params.qkv;  // its first columns: q once more
+           params.prefix.q2.cols = int64_t{shape.num_heads} * shape.head_dim;
+           AttentionBatch view = batch.View(i);
+           for (int64_t e = 0; e < entries; ++e) prefix_blocks[e] = view.blocks.data[e * pages];
+           view.prefix_start = {prefix_start.data(), entries + 1};
+           view.prefix_blocks = {prefix_blocks.data(), entries};
+           attention.Gqa(params, view);
+         });
+}
+
+// `sequences` of `tokens` each, all of which see each other.
+void BM_Encode(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
+               int64_t sequences, int64_t tokens) {
+  const int64_t rows = sequences * tokens;
+  const int64_t width = shape.qkv_width();
+  const int64_t out_width = shape.out_width();
+  std::vector<bf16> qkv(rows * width, ToBf16(0.1F));
+  std::vector<bf16> out(rows * out_width);
+  std::vector<int32_t> query_start;
+  for (int64_t s = 0; s <= sequences; ++s) {
+    query_start.push_back(static_cast<int32_t>(s * tokens));
+  }
+  EncoderParams params;
+  params.qkv = {qkv.data(), DType::kBFloat16, rows, width, width};
+  params.out = {out.data(), DType::kBFloat16, rows, out_width, out_width};
+  params.shape = shape;
+  params.scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  const int64_t seen = shape.window > 0 ? std::min<int64_t>(tokens, shape.window + 1) : tokens;
+  const Work work{2.0 * static_cast<double>(rows * (width + out_width)),
+                  4.0 * static_cast<double>(rows * seen) * shape.num_heads * shape.head_dim};
+  Report(state, setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16, Bound::kCompute, work,
+         [&](int64_t /*i*/) {
+           attention.Encode(params, {query_start.data(), sequences + 1});
+         });
+}
+
 void BM_NormRopeWrite(benchmark::State& state, Setup& setup, Attention& attention,
-                      const GqaShape& shape, int64_t tokens) {
+                      const GqaShape& shape, int64_t tokens, QkNorm qk_norm, bool interleaved) {
   Batch batch(setup, shape, DType::kBFloat16, 1, tokens, tokens, 1);
-  const std::vector<float> norm(shape.head_dim, 1.0F);
+  const std::vector<float> norm(shape.num_heads * shape.head_dim, 1.0F);
   const std::vector<float> table(tokens * shape.head_dim / 2, 0.7F);
   const GqaParams gqa = batch.Gqa();
-  const NormRopeWriteParams params{.qkv = gqa.qkv,
-                                   .shape = shape,
-                                   .qk_norm = QkNorm::kPerHead,
-                                   .q_norm = norm.data(),
-                                   .k_norm = norm.data(),
-                                   .rope = {table.data(), table.data(), tokens, shape.head_dim},
-                                   .kv = batch.Kv()};
+  const NormRopeWriteParams params{
+      .qkv = gqa.qkv,
+      .shape = shape,
+      .qk_norm = qk_norm,
+      .q_norm = norm.data(),
+      .k_norm = norm.data(),
+      .rope = {table.data(), table.data(), tokens, shape.head_dim, interleaved},
+      .kv = batch.Kv()};
   // Reads the row, writes q back and k and v to their slots.
   const Work work{2.0 * 2.0 * static_cast<double>(tokens * shape.qkv_width()), 0};
   Report(state, setup.ceilings, setup.isa, false, Bound::kMemory, work,
@@ -173,11 +230,46 @@ void Register(Setup& setup, Attention& attention) {
           });
     }
   }
-  for (int64_t tokens : {1, 32, 512}) {
-    add(absl::StrCat("norm_rope_write/T", tokens),
-        [&setup, &attention, qwen, tokens](benchmark::State& state) {
-          BM_NormRopeWrite(state, setup, attention, qwen, tokens);
-        });
+  const GqaShape windowed{16, 8, 128, 128, 1024};
+  ScoreRules capped;
+  capped.softcap = 50.0F;
+  const std::vector<std::pair<std::string, std::pair<int, ScoreRules>>> variants = {
+      {"plain", {0, {}}}, {"keep4", {4, {}}}, {"softcap", {0, capped}}};
+  for (const auto& [name, variant] : variants) {
+    for (int64_t entries : {1, 8}) {
+      add(absl::StrCat("window_decode/W1024/", name, "/batch", entries, "/ctx4096"),
+          [&setup, &attention, windowed, entries, variant](benchmark::State& state) {
+            BM_WindowDecode(state, setup, attention, windowed, entries, 4096, variant.first,
+                            variant.second);
+          });
+    }
+  }
+  for (const auto& [sequences, tokens] :
+       {std::pair{32, 16}, std::pair{8, 128}, std::pair{2, 512}}) {
+    for (int window : {0, 128}) {
+      const GqaShape bert{12, 12, 64, 64, window};
+      const int64_t s = sequences;
+      const int64_t t = tokens;
+      add(absl::StrCat("encode/12h64/window", window, "/", s, "x", t),
+          [&setup, &attention, bert, s, t](benchmark::State& state) {
+            BM_Encode(state, setup, attention, bert, s, t);
+          });
+    }
+  }
+  const std::pair<const char*, QkNorm> norms[] = {{"none", QkNorm::kNone},
+                                                  {"per_head", QkNorm::kPerHead},
+                                                  {"full_width", QkNorm::kFullWidth},
+                                                  {"layer", QkNorm::kPerHeadLayerNorm}};
+  for (const auto& [name, norm] : norms) {
+    for (bool interleaved : {false, true}) {
+      for (int64_t tokens : {1, 32, 512}) {
+        add(absl::StrCat("norm_rope_write/", name, interleaved ? "/pairs" : "/halves", "/T",
+                         tokens),
+            [&setup, &attention, qwen, tokens, norm = norm, interleaved](benchmark::State& state) {
+              BM_NormRopeWrite(state, setup, attention, qwen, tokens, norm, interleaved);
+            });
+      }
+    }
   }
 }
 
@@ -185,7 +277,10 @@ int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   const SetupFlags flags = ParseSetupFlags(argc, argv);
   Setup setup(flags);
-  const auto attention = MakeCpuAttention(setup.pool, setup.memory, setup.isa, {}).value();
+  const auto attention =
+      MakeCpuAttention(setup.pool, setup.memory, setup.isa,
+                       {.encoder_tokens = 1024, .encoder_token_bytes = 2 * 12 * 64 * 2})
+          .value();
   Register(setup, *attention);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

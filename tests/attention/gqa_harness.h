@@ -84,15 +84,19 @@ inline HostMatrix RunGqaSlice(Attention& attention, const PagedKv& kv, const Hos
 //  - where bf16 pairs are multiplied, probabilities (and fp32 queries) are rounded to bf16 first;
 //  - values are at most 6, their weighted sum is rounded once per key (they walk: sqrt), and the
 //    result is rounded to its type.
-inline double GqaBound(CpuIsa isa, const PagedKv& kv, DType act, double want) {
+inline double AttendedBound(CpuIsa isa, int head_dim, DType cache, DType act, double want) {
   constexpr double kMostValue = 6.0;
-  const double dim = kv.shape().head_dim;
-  const bool pairs = isa == CpuIsa::kAvx512Bf16 && kv.view().layout.dtype == DType::kBFloat16;
+  const double dim = head_dim;
+  const bool pairs = isa == CpuIsa::kAvx512Bf16 && cache == DType::kBFloat16;
   double score_error = std::sqrt(dim) * 0x1p-23 * 2 * std::sqrt(dim);
   if (pairs && act == DType::kFloat32) score_error += 0x1p-8 * 2;
   const double probability_error = pairs ? 0x1p-8 : 0x1p-22;
   return kMostValue * (score_error + probability_error + 0x1p-19) +
          2 * RoundingError(act, std::fabs(want));
+}
+
+inline double GqaBound(CpuIsa isa, const PagedKv& kv, DType act, double want) {
+  return AttendedBound(isa, kv.shape().head_dim, kv.view().layout.dtype, act, want);
 }
 
 // Compares the CPU's attention with the reference.
