@@ -14,7 +14,8 @@ DeviceArray<const T> View(const std::vector<T>& values) {
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(const KvManager& kv, int depth) : kv_(kv), ring_(depth) {
+BatchBuilder::BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows)
+    : kv_(kv), rope_rows_(rope_rows), ring_(depth) {
   for (Staging& staging : ring_) {
     staging.groups.resize(kv.num_groups());
     staging.batch.model.groups.resize(kv.num_groups());
@@ -27,6 +28,8 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   next_ = (next_ + 1) % ring_.size();
   staging.token_ids.clear();
   staging.positions.clear();
+  staging.rope_rows.clear();
+  staging.batch.model.rope_spans.clear();
   staging.query_start.assign(1, 0);
   staging.kv_len.clear();
   for (Staging::Group& group : staging.groups) {
@@ -47,7 +50,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
     batch.model.groups[group] = {.query_start = View(staging.query_start),
                                  .kv_len = View(staging.kv_len),
                                  .positions = View(staging.positions),
-                                 .rope_rows = View(staging.positions),
+                                 .rope_rows = View(staging.rope_rows),
                                  .slots = View(arrays.slots),
                                  .table_start = View(arrays.table_start),
                                  .first_block = View(arrays.first_block),
@@ -61,6 +64,25 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   return batch;
 }
 
+// The rows that hold the angles of the entry's positions, where need be among those that the step
+// computes.
+void BatchBuilder::PackRopeRows(const PlanEntry& entry, Staging& staging) const {
+  const SequenceRope& rope = entry.sequence->rope;
+  const auto packed = static_cast<int64_t>(staging.rope_rows.size());
+  int64_t first = rope_rows_.FirstRow(rope);
+  if (first < 0) {
+    const int64_t row = rope_rows_.first_step_row() + packed;
+    staging.batch.model.rope_spans.push_back({.first_row = row,
+                                              .count = entry.end - entry.begin,
+                                              .first_position = entry.begin,
+                                              .rope = rope});
+    first = row - entry.begin;
+  }
+  for (int64_t position = entry.begin; position < entry.end; ++position) {
+    staging.rope_rows.push_back(static_cast<int32_t>(first + position));
+  }
+}
+
 void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
   const Sequence& sequence = *entry.sequence;
   const int block_tokens = kv_.config().block_tokens;
@@ -69,6 +91,7 @@ void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
     staging.token_ids.push_back(sequence.token(position));
     staging.positions.push_back(static_cast<int32_t>(position));
   }
+  PackRopeRows(entry, staging);
   staging.query_start.push_back(static_cast<int32_t>(staging.token_ids.size()));
   staging.kv_len.push_back(static_cast<int32_t>(entry.end));
   for (int group = 0; group < kv_.num_groups(); ++group) {

@@ -13,8 +13,9 @@ namespace quire {
 
 class BatchBuilder {
  public:
-  // `depth` batches may be in use at a time.
-  BatchBuilder(const KvManager& kv, int depth);
+  // `depth` batches may be in use at a time. Each computes its own step rows of the rotation
+  // tables, before its other rows.
+  BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows = {});
 
   // Packs the plan's rows. The batch stays valid until `depth` more have been built, and borrows
   // tokens and parameters from the plan's sequences until the plan commits. Every token of the
@@ -26,6 +27,7 @@ class BatchBuilder {
   struct Staging {
     std::vector<int32_t> token_ids;    // [T]
     std::vector<int32_t> positions;    // [T]
+    std::vector<int32_t> rope_rows;    // [T]
     std::vector<int32_t> query_start;  // [S + 1]
     std::vector<int32_t> kv_len;       // [S]
     struct Group {
@@ -39,9 +41,11 @@ class BatchBuilder {
   };
 
   void PackEntry(const PlanEntry& entry, Staging& staging) const;
+  void PackRopeRows(const PlanEntry& entry, Staging& staging) const;
   static void PackSamples(const StepPlan& plan, StepBatch& batch);
 
   const KvManager& kv_;
+  RopeRowLayout rope_rows_;
   std::vector<Staging> ring_;
   size_t next_ = 0;
 };

@@ -22,8 +22,9 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<Executor> executor)
     : config_(config),
       kv_(config.kv),
       scheduler_(config.scheduler, &kv_),
-      builder_(kv_, config.scheduler.pipeline_depth),
-      executor_(std::move(executor)) {
+      builder_(kv_, config.scheduler.pipeline_depth, config.rope_rows),
+      executor_(std::move(executor)),
+      rope_(config.rope) {
   PublishQueue();
   Publish(absl::ZeroDuration());
   thread_ = std::thread([this] { Run(); });
@@ -179,14 +180,15 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
     made.stream = std::make_shared<TokenStream>(
         std::move(on_ready), [this, key] { Post([this, key] { scheduler_.Resume(key); }); });
     ++unread_submissions_;
-    commands_.push_back([this, key, request = std::move(request), stream = made.stream] {
-      streams_.emplace(key, LiveStream{.stream = stream, .unfinished = request->num_sequences});
-      scheduler_.Add(key, request, SteadyNow());
-      const std::lock_guard<std::mutex> relock(mutex_);
-      --unread_submissions_;
-      ++waiting_requests_;
-      ++live_requests_;
-    });
+    commands_.push_back(
+        [this, key, request = std::move(request), stream = made.stream, rope = rope_] {
+          streams_.emplace(key, LiveStream{.stream = stream, .unfinished = request->num_sequences});
+          scheduler_.Add(key, request, SteadyNow(), rope);
+          const std::lock_guard<std::mutex> relock(mutex_);
+          --unread_submissions_;
+          ++waiting_requests_;
+          ++live_requests_;
+        });
   }
   work_.notify_one();
   return made;
@@ -207,7 +209,7 @@ void Engine::FinishAt(RequestKey key, int sequence_index, int64_t num_tokens) {
 absl::Status Engine::Estimate(std::shared_ptr<const Request> request,
                               std::function<void(const FitReport&)> done) {
   const bool posted = Post([this, request = std::move(request), done = std::move(done)] {
-    done(scheduler_.Estimate(*request));
+    done(scheduler_.Estimate(*request, rope()));
   });
   return posted ? absl::OkStatus() : absl::UnavailableError("the server is shutting down");
 }
@@ -215,6 +217,16 @@ absl::Status Engine::Estimate(std::shared_ptr<const Request> request,
 EngineStats Engine::stats() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return stats_;
+}
+
+void Engine::SetRope(const RequestRope& rope) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  rope_ = rope;
+}
+
+RequestRope Engine::rope() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return rope_;
 }
 
 void Engine::BeginDrain() {

@@ -32,6 +32,8 @@ struct EngineConfig {
   SchedulerConfig scheduler;
   KvManagerConfig kv;
   int64_t max_queue = 1024;  // requests that wait for a slot
+  RequestRope rope;          // of requests, until SetRope
+  RopeRowLayout rope_rows;
 };
 
 struct KvGroupStats {
@@ -84,6 +86,10 @@ class Engine {
   const EngineConfig& config() const { return config_; }
   EngineStats stats() const;
 
+  // The rotation of requests that come from now on; those that live keep theirs.
+  void SetRope(const RequestRope& rope);
+  RequestRope rope() const;
+
   // From now on Submit gives UNAVAILABLE; live requests go on.
   void BeginDrain();
   // Ends every live request with `status`.
@@ -131,6 +137,7 @@ class Engine {
   int64_t waiting_requests_ = 0;    // in the scheduler's queue, never admitted
   int64_t free_slots_ = 0;          // after the latest plan
   int64_t live_requests_ = 0;
+  RequestRope rope_;
   bool draining_ = false;
   bool stopping_ = false;
   EngineStats stats_;

@@ -59,14 +59,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   SchedulerConfig scheduler;
   scheduler.max_batch_tokens = options.max_batch_tokens;
   scheduler.max_num_sequences = options.max_num_sequences;
-  if (options.max_context > config_.max_context()) {
-    return absl::OutOfRangeError(absl::StrCat("--max-context ", options.max_context,
-                                              ": the model has ", config_.max_context(),
-                                              " positions"));
-  }
-  scheduler.context_tokens = options.max_context > 0
-                                 ? options.max_context
-                                 : std::min(config_.max_position_embeddings, config_.max_context());
+  QUIRE_RETURN_IF_ERROR(PlanContext(options, scheduler));
   scheduler.pipeline_depth = backend_->pipeline_depth();
   scheduler.share_generated_blocks = backend_->prefill_equals_decode() && !config_.mla;
   scheduler.stall_limit = options.stall_limit;
@@ -75,11 +68,16 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   const KvGroups kv_groups = GroupKvLayers(config_, block_tokens, act_dtype_);
   DecoderLimits limits{.max_batch_tokens = options.max_batch_tokens,
                        .max_logits_rows = LogitsRows(config_, options.max_num_sequences),
-                       .max_positions = scheduler.context_tokens};
+                       .rope_rows = {}};
+  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope,
+                         RopeOfRequests(config_.model_ropes(), options.rope_scaling));
+  limits.rope_rows = LayOutRopeRows(rope, scheduler.context_tokens, options.max_batch_tokens);
   QUIRE_ASSIGN_OR_RETURN(const std::vector<KvGroupStorage> pools,
                          PlanMemory(options, kv_groups, scheduler, limits));
 
-  EngineConfig engine{.scheduler = scheduler, .kv = {}, .max_queue = options.max_queue};
+  EngineConfig engine;
+  engine.scheduler = scheduler;
+  engine.max_queue = options.max_queue;
   engine.kv.block_tokens = block_tokens;
   engine.kv.hash_key = RandomHashKey();
   for (size_t group = 0; group < pools.size(); ++group) {
@@ -89,7 +87,11 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
     kv_bytes_per_token_ += pools[group].layout.token_bytes() * pools[group].num_layers;
   }
   // No position lies beyond what the pools hold.
-  limits.max_positions = std::min(limits.max_positions, KvManager(engine.kv).MaxSequenceTokens());
+  limits.rope_rows = LayOutRopeRows(
+      rope, std::min(scheduler.context_tokens, KvManager(engine.kv).MaxSequenceTokens()),
+      options.max_batch_tokens);
+  engine.rope = rope;
+  engine.rope_rows = limits.rope_rows;
 
   // What fails fast goes before what takes long.
   QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
@@ -105,15 +107,40 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   return absl::OkStatus();
 }
 
+// The context: what is asked for, else config.json's, or what a scaling in its place is made for.
+absl::Status LoadedModel::PlanContext(const LoadOptions& options,
+                                      SchedulerConfig& scheduler) const {
+  const ModelRopes ropes = config_.model_ropes();
+  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(ropes, options.rope_scaling));
+  const int64_t longest = StretchedPositions(ropes, options.rope_scaling);
+  if (options.max_context > longest) {
+    return absl::OutOfRangeError(
+        absl::StrCat("--max-context ", options.max_context, ": the model has ", longest,
+                     " positions with the rotary scaling \"",
+                     FormatRopeChoice(options.rope_scaling), "\" (--rope-scaling)"));
+  }
+  const bool is_own = options.rope_scaling.kind == RopeChoice::Kind::kModel;
+  scheduler.context_tokens = options.max_context > 0
+                                 ? options.max_context
+                                 : (is_own ? config_.max_position_embeddings : longest);
+  return absl::OkStatus();
+}
+
+absl::Status LoadedModel::SetRopeScaling(const RopeChoice& choice) {
+  const ModelRopes ropes = config_.model_ropes();
+  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(ropes, choice));
+  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeOfRequests(ropes, choice));
+  engine_->SetRope(rope);
+  return absl::OkStatus();
+}
+
 // Sizes the KV pools, and refuses what can't fit with the numbers.
 absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
     const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
     const DecoderLimits& limits) const {
   const size_t weights = static_cast<size_t>(CountParameters(config_)) * DTypeBytes(act_dtype_);
-  size_t activations = Activations::Bytes(config_, act_dtype_, limits);
-  for (const RopeConfig& rope : config_.ropes) {
-    activations += RopeTables::Bytes(rope, limits.max_positions);
-  }
+  const size_t activations = Activations::Bytes(config_, act_dtype_, limits) +
+                             RopeTables::Bytes(config_.model_ropes(), limits.rope_rows);
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
   // Unasked, the cache takes at most half of what the rest leaves.

@@ -29,6 +29,7 @@ struct LoadOptions {
   std::optional<size_t> kv_cache_bytes;  // unset: kDefaultKvBytes, or less where memory is short
   int block_tokens = 0;                  // 0: the backend's
   int64_t max_context = 0;               // 0: the model's
+  RopeChoice rope_scaling;               // in place of the model's own
   int64_t max_batch_tokens = 512;
   int max_num_sequences = 64;
   int64_t max_queue = 1024;
@@ -47,6 +48,9 @@ class LoadedModel {
   ~LoadedModel();
 
   Engine& engine() { return *engine_; }
+  // The rotary scaling of requests that come from now on; the context's limit stays what it is.
+  // INVALID_ARGUMENT or FAILED_PRECONDITION, and no change, where the model can't take it.
+  absl::Status SetRopeScaling(const RopeChoice& choice);
   const ModelConfig& config() const { return config_; }
   DType act_dtype() const { return act_dtype_; }
   const std::string& device() const { return device_; }
@@ -64,6 +68,7 @@ class LoadedModel {
                                                          const KvGroups& kv_groups,
                                                          const SchedulerConfig& scheduler,
                                                          const DecoderLimits& limits) const;
+  absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) const;
 
   ModelConfig config_;
   DType act_dtype_ = DType::kFloat32;

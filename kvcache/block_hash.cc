@@ -70,9 +70,10 @@ Hash128 SipHash128(const HashKey& key, const void* data, size_t bytes) {
   return state.Finish();
 }
 
-Hash128 RootHash(const HashKey& key, absl::string_view tenant, absl::string_view cache_salt) {
+Hash128 RootHash(const HashKey& key, absl::string_view tenant, absl::string_view cache_salt,
+                 absl::string_view rope) {
   std::string framed;
-  for (absl::string_view part : {tenant, cache_salt}) {
+  for (absl::string_view part : {tenant, cache_salt, rope}) {
     const uint64_t length = part.size();
     framed.append(reinterpret_cast<const char*>(&length), sizeof(length));
     framed.append(part.data(), part.size());

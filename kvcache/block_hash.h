@@ -32,9 +32,11 @@ using HashKey = Hash128;
 
 Hash128 SipHash128(const HashKey& key, const void* data, size_t bytes);
 
-// Root of the chains of one (tenant, cache_salt): equal prompts of different roots never meet.
-// Unambiguous: ("ab", "c") and ("a", "bc") differ.
-Hash128 RootHash(const HashKey& key, absl::string_view tenant, absl::string_view cache_salt);
+// Root of the chains of one (tenant, cache_salt, rope): equal prompts of different roots never
+// meet. `rope` names the rotation of the keys (RopeCacheKey). Unambiguous: ("ab", "c") and
+// ("a", "bc") differ.
+Hash128 RootHash(const HashKey& key, absl::string_view tenant, absl::string_view cache_salt,
+                 absl::string_view rope);
 
 Hash128 BlockHash(const HashKey& key, const Hash128& parent, absl::Span<const TokenId> tokens);
 

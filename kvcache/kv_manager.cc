@@ -42,10 +42,10 @@ int64_t KvManager::MaxSequenceTokens() const {
 }
 
 SequenceKv KvManager::NewSequence(absl::string_view tenant, absl::string_view cache_salt,
-                                  bool publishes) const {
+                                  absl::string_view rope, bool publishes) const {
   SequenceKv kv;
   kv.tables.resize(num_groups());
-  kv.chain.push_back(RootHash(config_.hash_key, tenant, cache_salt));
+  kv.chain.push_back(RootHash(config_.hash_key, tenant, cache_salt, rope));
   kv.publishes = publishes;
   return kv;
 }

@@ -74,8 +74,9 @@ class KvManager {
   // groups have a window.
   int64_t MaxSequenceTokens() const;
 
+  // See RootHash.
   SequenceKv NewSequence(absl::string_view tenant, absl::string_view cache_salt,
-                         bool publishes) const;
+                         absl::string_view rope, bool publishes) const;
 
   // Extends the hash chain over the first num_tokens tokens. Call before Match and Publish.
   void ExtendChain(SequenceKv& kv, int64_t num_tokens, TokenAt token) const;

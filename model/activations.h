@@ -7,13 +7,14 @@
 
 #include "core/device_memory.h"
 #include "model/model_config.h"
+#include "model/rope_tables.h"
 
 namespace quire {
 
 struct DecoderLimits {
   int64_t max_batch_tokens = 0;  // T at most
   int64_t max_logits_rows = 0;   // rows of logits at a time
-  int64_t max_positions = 0;     // rotary tables reach to here
+  RopeRowLayout rope_rows;       // of the rotary tables
 };
 
 // Rows [0, T) are in use.

@@ -14,11 +14,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
     DeviceMemory& memory) {
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), kv_groups, kv, limits, ops, attention));
-  for (const RopeConfig& rope : config.ropes) {
-    QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<RopeTables> tables,
-                           RopeTables::Create(rope, limits.max_positions, memory));
-    decoder->ropes_.push_back(std::move(tables));
-  }
+  QUIRE_ASSIGN_OR_RETURN(decoder->rope_,
+                         RopeTables::Create(config.model_ropes(), limits.rope_rows, memory));
   size_t bytes = Activations::Bytes(config, act_dtype, limits);
   QUIRE_ASSIGN_OR_RETURN(decoder->buffer_, memory.Allocate(bytes, "activations"));
   decoder->act_ = Activations::Lay(config, act_dtype, limits, decoder->buffer_.data(), bytes);
@@ -32,6 +29,7 @@ void Decoder::Forward(const ModelBatch& batch) {
   const int64_t rows = batch.num_rows;
   QUIRE_CHECK_LE(rows, limits_.max_batch_tokens);
   CopyPages(batch);
+  rope_->ComputeStepRows(batch.rope_spans);
   EmbedTokens(batch);
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     const LayerWeights& weights = weights_.layers[layer];
@@ -118,7 +116,7 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
                                .k_norm = weights.k_norm.data(),
                                .weights_per_head = config_.qk_norm_per_head,
                                .norm_eps = config_.norm_eps,
-                               .rope = ropes_[config_.layers[layer].rope]->view()};
+                               .rope = rope_->view(config_.layers[layer].rope)};
   ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), qkv);
   if (config_.is_encoder) {
     attention_.NormRope(rotation, batch.rope_rows);

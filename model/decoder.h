@@ -15,7 +15,7 @@
 #include "model/kv_groups.h"
 #include "model/model_batch.h"
 #include "model/model_config.h"
-#include "model/rope.h"
+#include "model/rope_tables.h"
 #include "model/weights.h"
 #include "ops/ops.h"
 
@@ -74,7 +74,7 @@ class Decoder {
   Attention& attention_;
   float embedding_scale_ = 1.0F;
   const Norm no_norm_;
-  std::vector<std::unique_ptr<RopeTables>> ropes_;  // as ModelConfig::ropes
+  std::unique_ptr<RopeTables> rope_;
   DeviceBuffer buffer_;
   Activations act_;
 };

@@ -10,6 +10,7 @@
 #include "attention/attention.h"
 #include "core/device_memory.h"
 #include "core/ids.h"
+#include "model/rope_tables.h"
 
 namespace quire {
 
@@ -25,6 +26,8 @@ struct ModelBatch {
   DeviceArray<const int32_t> rope_rows;    // [T]
   // Per KV group: positions, slots and page tables. The arrays that don't differ are shared.
   std::vector<AttentionBatch> groups;
+  // Rows of the rotation tables to compute before.
+  std::vector<RopeSpan> rope_spans;
   // Per KV group: {source, target} pages to copy before any row is written.
   std::vector<std::vector<std::pair<BlockId, BlockId>>> copies;
 };

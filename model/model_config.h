@@ -7,7 +7,6 @@
 #ifndef QUIRE_MODEL_MODEL_CONFIG_H_
 #define QUIRE_MODEL_MODEL_CONFIG_H_
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +17,7 @@
 #include "core/dtype.h"
 #include "core/ids.h"
 #include "model/rope.h"
+#include "model/rope_scaling.h"
 #include "model/weight_names.h"
 #include "ops/op_kinds.h"
 
@@ -137,14 +137,8 @@ struct ModelConfig {
   // they don't say.
   std::optional<Pooling> pooling;
 
-  // The longest context that --max-context may ask for: config.json's, which some scalings stretch.
-  int64_t max_context() const {
-    if (learned_positions) return max_position_embeddings;
-    int64_t longest = max_position_embeddings;
-    for (const RopeConfig& rope : ropes) {
-      longest = std::max(longest, StretchedPositions(rope, max_position_embeddings));
-    }
-    return longest;
+  ModelRopes model_ropes() const {
+    return {.own = ropes, .max_positions = max_position_embeddings};
   }
 
   GqaShape attention_shape(int layer) const {

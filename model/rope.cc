@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/status_macros.h"
+#include "core/check.h"
 
 namespace quire {
 namespace {
@@ -59,6 +59,12 @@ double YarnMscale(double factor, double weight) {
   return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1.0;
 }
 
+double YarnAttentionFactor(const RopeConfig& config) {
+  if (config.mscale == 0 || config.mscale_all_dim == 0) return YarnMscale(config.factor);
+  return YarnMscale(config.factor, config.mscale) /
+         YarnMscale(config.factor, config.mscale_all_dim);
+}
+
 double SoftmaxScaleFactor(const RopeConfig& config) {
   if (config.scaling != RopeScaling::kYarn || config.mscale_all_dim == 0) return 1.0;
   const double mscale = YarnMscale(config.factor, config.mscale_all_dim);
@@ -73,6 +79,7 @@ int64_t StretchedPositions(const RopeConfig& config, int64_t max_positions) {
   switch (config.scaling) {
     case RopeScaling::kLinear:
     case RopeScaling::kNtk:
+    case RopeScaling::kDynamicNtk:
       // Whether the file's number counts the stretch already is not said anywhere.
       return static_cast<int64_t>(static_cast<double>(max_positions) *
                                   std::max(1.0, config.factor));
@@ -80,16 +87,21 @@ int64_t StretchedPositions(const RopeConfig& config, int64_t max_positions) {
       const double made_for = static_cast<double>(config.original_max_positions) * config.factor;
       return std::max(max_positions, static_cast<int64_t>(made_for));
     }
-    case RopeScaling::kLongRope:
-      return std::min(max_positions, config.original_max_positions);
     default:
       return max_positions;
   }
 }
 
 std::vector<double> InverseFrequencies(const RopeConfig& config, int64_t length) {
-  const double theta = config.theta * ThetaGrowth(config, length);
   std::vector<double> frequencies(config.rotary_dim / 2);
+  FillInverseFrequencies(config, length, absl::MakeSpan(frequencies));
+  return frequencies;
+}
+
+void FillInverseFrequencies(const RopeConfig& config, int64_t length,
+                            absl::Span<double> frequencies) {
+  QUIRE_CHECK_EQ(static_cast<int>(frequencies.size()), config.rotary_dim / 2);
+  const double theta = config.theta * ThetaGrowth(config, length);
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / config.rotary_dim;
     const double plain = std::pow(theta, -exponent);
@@ -117,7 +129,6 @@ std::vector<double> InverseFrequencies(const RopeConfig& config, int64_t length)
         break;
     }
   }
-  return frequencies;
 }
 
 void FillRopeRow(const std::vector<double>& frequencies, double attention_factor, int64_t position,
@@ -127,30 +138,6 @@ void FillRopeRow(const std::vector<double>& frequencies, double attention_factor
     cos[i] = static_cast<float>(attention_factor * std::cos(angle));
     sin[i] = static_cast<float>(attention_factor * std::sin(angle));
   }
-}
-
-absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const RopeConfig& config,
-                                                               int64_t max_positions,
-                                                               DeviceMemory& memory) {
-  const std::vector<double> frequencies = InverseFrequencies(config);
-  const size_t half = frequencies.size();
-  const size_t elements = static_cast<size_t>(max_positions) * half;
-  std::vector<float> tables(2 * elements);  // cos, then sin
-  for (int64_t position = 0; position < max_positions; ++position) {
-    FillRopeRow(frequencies, config.attention_factor, position, &tables[position * half],
-                &tables[elements + position * half]);
-  }
-  std::unique_ptr<RopeTables> made(new RopeTables);
-  QUIRE_ASSIGN_OR_RETURN(made->buffer_,
-                         memory.Allocate(tables.size() * sizeof(float), "rope tables"));
-  memory.CopyFromHost(made->buffer_.data(), tables.data(), tables.size() * sizeof(float));
-  const auto* base = static_cast<const float*>(made->buffer_.data());
-  made->view_ = {.cos = base,
-                 .sin = base + elements,
-                 .num_rows = max_positions,
-                 .rotary_dim = config.rotary_dim,
-                 .interleaved = config.interleaved};
-  return made;
 }
 
 }  // namespace quire

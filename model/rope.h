@@ -3,12 +3,9 @@
 #define QUIRE_MODEL_ROPE_H_
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "attention/attention.h"
-#include "core/device_memory.h"
+#include "absl/types/span.h"
 
 namespace quire {
 
@@ -38,10 +35,14 @@ struct RopeConfig {
   double beta_slow = 1.0;            // kYarn
   bool truncate = true;              // kYarn: the bounds are whole dims
   double attention_factor = 1.0;     // kYarn and kLongRope: of cos and sin
+  double mscale = 0;                 // kYarn
   double mscale_all_dim = 0;         // kYarn, see SoftmaxScaleFactor
   int rotated_pairs = 0;             // kProportional
   std::vector<double> short_factor;  // kLongRope: [rotary_dim / 2]
   std::vector<double> long_factor;   // kLongRope: [rotary_dim / 2]
+
+  // Whether a scaling that is asked for in place of config.json's holds for these layers too.
+  bool takes_scaling = true;
 
   friend bool operator==(const RopeConfig&, const RopeConfig&) = default;
 };
@@ -49,6 +50,9 @@ struct RopeConfig {
 // What YaRN's paper takes for attention_factor (Peng et al., "YaRN", 2023, eq. 22), with DeepSeek's
 // weight of the logarithm.
 double YarnMscale(double factor, double weight = 1.0);
+// Of a kYarn config that gives no attention_factor: that, by its factor, or where it has both
+// weights (DeepSeek) the ratio of theirs.
+double YarnAttentionFactor(const RopeConfig& config);
 
 // What DeepSeek V2 and V3 multiply the softmax scale by: YarnMscale(factor, mscale_all_dim)^2, or 1
 // where the config has no mscale_all_dim.
@@ -66,29 +70,14 @@ int64_t StretchedPositions(const RopeConfig& config, int64_t max_positions);
 // release; kYarn is section 3.2 of the YaRN paper; kLongRope is Ding et al., "LongRoPE", 2024).
 // kNtk is not in it: theta factor^(d / (d - 2)) for d rotated dims, as in kDynamicNtk.
 std::vector<double> InverseFrequencies(const RopeConfig& config, int64_t length = 0);
+// The same into frequencies [rotary_dim / 2], without allocating.
+void FillInverseFrequencies(const RopeConfig& config, int64_t length,
+                            absl::Span<double> frequencies);
 
 // One row of a rotation table: cos and sin [frequencies.size()] of the angles at `position`, times
 // attention_factor, computed in fp64.
 void FillRopeRow(const std::vector<double>& frequencies, double attention_factor, int64_t position,
                  float* cos, float* sin);
-
-// cos and sin of positions [0, max_positions), times attention_factor, computed in fp64, stored in
-// fp32, on the device; the frequencies are those of sequences within the original context.
-class RopeTables {
- public:
-  static absl::StatusOr<std::unique_ptr<RopeTables>> Create(const RopeConfig& config,
-                                                            int64_t max_positions,
-                                                            DeviceMemory& memory);
-  static size_t Bytes(const RopeConfig& config, int64_t max_positions) {
-    return static_cast<size_t>(max_positions) * config.rotary_dim * sizeof(float);
-  }
-  const RopeTable& view() const { return view_; }
-
- private:
-  RopeTables() = default;
-  DeviceBuffer buffer_;
-  RopeTable view_;
-};
 
 }  // namespace quire
 

@@ -165,20 +165,16 @@ absl::Status ReadYarn(const Sections& sections, RopeConfig& rope) {
     return scaling.Error(absl::StrCat("yarn needs a rope_theta above 1, found ", rope.theta));
   }
   QUIRE_ASSIGN_OR_RETURN(rope.truncate, scaling.BoolOr("truncate", true));
-  double mscale = 0;
-  QUIRE_ASSIGN_OR_RETURN(mscale, scaling.NumberOr("mscale", 0));
+  QUIRE_ASSIGN_OR_RETURN(rope.mscale, scaling.NumberOr("mscale", 0));
   QUIRE_ASSIGN_OR_RETURN(rope.mscale_all_dim, scaling.NumberOr("mscale_all_dim", 0));
   for (const auto& [key, value] :
-       {std::pair{"mscale", mscale}, {"mscale_all_dim", rope.mscale_all_dim}}) {
+       {std::pair{"mscale", rope.mscale}, {"mscale_all_dim", rope.mscale_all_dim}}) {
     if (value < 0 || value > kMaxFactor) {
       return scaling.Error(
           absl::StrCat(key, " is ", value, ", expected a number from 0 to ", kMaxFactor));
     }
   }
-  rope.attention_factor =
-      mscale != 0 && rope.mscale_all_dim != 0
-          ? YarnMscale(rope.factor, mscale) / YarnMscale(rope.factor, rope.mscale_all_dim)
-          : YarnMscale(rope.factor);
+  rope.attention_factor = YarnAttentionFactor(rope);
   return ReadFactor(scaling, "attention_factor", false, rope.attention_factor);
 }
 
@@ -266,6 +262,7 @@ absl::StatusOr<RopeConfig> ReadRope(const JsonNode& root, const RopeDefaults& de
   }
   RopeConfig rope;
   rope.interleaved = defaults.interleaved;
+  rope.takes_scaling = defaults.takes_common_scaling;
   if (!sections.rotates) return rope;
   QUIRE_RETURN_IF_ERROR(ReadTheta(sections, rope));
   const ScalingKind* kind = &kScalingKinds[0];

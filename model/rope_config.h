@@ -23,8 +23,8 @@ struct RopeDefaults {
   // local_rope_theta.
   const char* theta_key = "rope_theta";
   const char* part_key = "partial_rotary_factor";  // GPT-NeoX: rotary_pct
-  // Whether a scaling that is not told apart by layer kind holds for these layers. It does not for
-  // the sliding layers of Gemma 3 and OLMo 3.
+  // Whether a scaling that is not told apart by layer kind, or is asked for in place of the file's,
+  // holds for these layers. It does not for the sliding layers of Gemma 3 and OLMo 3.
   bool takes_common_scaling = true;
 };
 

@@ -75,7 +75,7 @@ void Scheduler::AdvanceComputed(Sequence& sequence, int64_t end) {
   QUIRE_CHECK_LE(sequence.num_computed, sequence.num_tokens());
   const int64_t shareable = config_.share_generated_blocks
                                 ? sequence.num_computed
-                                : std::min(sequence.num_computed, sequence.prompt_tokens());
+                                : std::min(sequence.num_computed, sequence.prompt_rows());
   kv_->Publish(sequence.kv, shareable, [&](int64_t position) { return sequence.token(position); });
   kv_->ReleaseBehindWindow(sequence.kv, sequence.num_computed, sequence.last_plan);
 }
@@ -86,10 +86,11 @@ void Scheduler::CommitEntry(const PlanEntry& entry, absl::Time now) {
   if (sequence.state == SequenceState::kDone || sequence.epoch != entry.epoch) return;
   AdvanceComputed(sequence, entry.end);
   LiveRequest& live = *sequence.owner;
-  if (entry.kind == RowKind::kPrompt && entry.end > sequence.charged_prompt) {
-    const int64_t from = std::max(entry.begin, sequence.charged_prompt);
-    live.tenant->Charge(TenantShares::kPromptTokenCost * (entry.end - from));
-    sequence.charged_prompt = entry.end;
+  const int64_t from = std::max(entry.begin, sequence.charged_prompt);
+  const int64_t prompt_end = std::min(entry.end, sequence.prompt_tokens());
+  if (from < prompt_end) {
+    live.tenant->Charge(TenantShares::kPromptTokenCost * (prompt_end - from));
+    sequence.charged_prompt = prompt_end;
   }
   if (sequence.num_computed < sequence.prompt_tokens()) return;
   SendPromptLogprobs(live);

@@ -18,6 +18,9 @@ StepPlan Scheduler::Plan(absl::Time now) {
   BuryDead();
   plan.id = next_plan_;
   promised_.assign(kv_->num_groups(), 0);
+  for (Sequence* sequence : running_) {
+    if (OutgrowsRope(*sequence) && sequence->inflight_samples == 0) SwitchRope(*sequence);
+  }
 
   // Decodes have the first claim on the rows; prefill gets what they leave.
   chunk_budget_ =
@@ -66,8 +69,34 @@ int64_t Scheduler::RowsWanted(const Sequence& sequence) const {
 }
 
 bool Scheduler::DecodesNext(const Sequence& sequence) const {
-  return sequence.planned_end >= sequence.prompt_tokens() &&
-         RowsWanted(sequence) - sequence.planned_end == 1;
+  return sequence.planned_end >= sequence.prompt_rows() &&
+         RowsWanted(sequence) - sequence.planned_end == 1 && !OutgrowsRope(sequence);
+}
+
+// Whether the rows that it wants next need other frequencies than those that it has.
+bool Scheduler::OutgrowsRope(const Sequence& sequence) const {
+  const RequestRope& rope = sequence.owner->rope;
+  return rope.rule == RequestRope::LengthRule::kSwitch && sequence.rope.length == 0 &&
+         RowsWanted(sequence) > rope.original_positions;
+}
+
+// Gives back what was computed with the short sequences' frequencies. All positions are computed
+// again with the long ones', as the prompt of a request would be that begins with them.
+void Scheduler::SwitchRope(Sequence& sequence) {
+  QUIRE_CHECK_EQ(sequence.inflight_samples, 0);
+  kv_->ReleaseAll(sequence.kv, sequence.last_plan);
+  sequence.rope = sequence.owner->rope.Switched();
+  sequence.kv = NewKv(sequence);
+  sequence.refilled = sequence.num_tokens();
+  sequence.num_computed = 0;
+  sequence.planned_end = 0;
+  ++sequence.epoch;
+  ++totals_.total_rope_switches;
+  const PrefixHit hit = MatchPrefix(sequence);
+  if (hit.blocks == 0 || RoomFor(hit.revived) != Room::kYes) return;
+  kv_->TakeHit(sequence.kv, hit);
+  sequence.num_computed = int64_t{hit.blocks} * kv_->config().block_tokens;
+  sequence.planned_end = sequence.num_computed;
 }
 
 // Where the sequence's next rows end, given what is left for prefill.
@@ -78,6 +107,7 @@ int64_t Scheduler::NextEnd(const Sequence& sequence) const {
 
 void Scheduler::PlanRunning(Sequence& sequence, StepPlan& plan) {
   if (sequence.state != SequenceState::kRunning) return;  // preempted by a better one just now
+  if (OutgrowsRope(sequence)) return;                     // once its last token is known
   const int64_t end = NextEnd(sequence);
   if (end <= sequence.planned_end || !EnsureBlocks(sequence, end, plan)) return;
   if (!DecodesNext(sequence)) chunk_budget_ -= end - sequence.planned_end;
@@ -87,7 +117,7 @@ void Scheduler::PlanRunning(Sequence& sequence, StepPlan& plan) {
 // Adds rows [planned_end, end), whose blocks are reserved.
 void Scheduler::PlanRows(Sequence& sequence, int64_t end, StepPlan& plan) {
   const int64_t begin = sequence.planned_end;
-  const int64_t prompt_end = std::clamp(sequence.prompt_tokens(), begin, end);
+  const int64_t prompt_end = std::clamp(sequence.prompt_rows(), begin, end);
   if (begin < prompt_end) {
     plan.entries.push_back({.sequence = &sequence,
                             .begin = begin,
@@ -173,7 +203,7 @@ PrefixHit Scheduler::MatchPrefix(Sequence& sequence) const {
   const bool needs_every_row = request.prompt_logprobs && !sequence.owner->prompt_logprobs_sent;
   int64_t reusable = sequence.num_tokens() - 1;  // one row at least gives the logits
   if (!config_.share_generated_blocks) {
-    reusable = std::min(reusable, sequence.prompt_tokens() - 1);
+    reusable = std::min(reusable, sequence.prompt_rows() - 1);
   }
   if (request.bypass_prefix_cache || needs_every_row) reusable = 0;
   const auto token = [&](int64_t position) { return sequence.token(position); };
@@ -214,6 +244,7 @@ void Scheduler::StartRunning(Sequence& sequence) {
 bool Scheduler::TryAdmit(Sequence& sequence, StepPlan& plan, absl::Time now) {
   // A preempted sequence whose last token is still being drawn waits for it.
   if (chunk_budget_ <= 0 || sequence.inflight_samples > 0) return false;
+  if (OutgrowsRope(sequence)) SwitchRope(sequence);
   PrefixHit hit;
   if (!MakeRoomToAdmit(sequence, hit)) return false;
   waiting_.Remove(&sequence);

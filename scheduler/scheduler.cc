@@ -56,12 +56,21 @@ absl::Status Scheduler::CheckFits(const Request& request) const {
   return absl::OkStatus();
 }
 
-void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl::Time now) {
+// An empty one, whose pages only sequences with the same rotation share.
+SequenceKv Scheduler::NewKv(const Sequence& sequence) const {
+  const Request& request = sequence.request();
+  return kv_->NewSequence(request.tenant, request.cache_salt, RopeCacheKey(sequence.rope),
+                          !request.bypass_prefix_cache);
+}
+
+void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl::Time now,
+                    const RequestRope& rope) {
   QUIRE_CHECK(CheckFits(*request).ok());
   QUIRE_CHECK(!request->prompt.empty());
   auto live = std::make_unique<LiveRequest>();
   live->key = key;
   live->request = std::move(request);
+  live->rope = rope;
   live->max_new_tokens = live->request->stopping.max_new_tokens.value_or(
       capacity_tokens_ - static_cast<int64_t>(live->request->prompt.size()));
   const StoppingParams& stopping = live->request->stopping;
@@ -74,8 +83,8 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
     auto sequence = std::make_unique<Sequence>();
     sequence->owner = live.get();
     sequence->index = index;
-    sequence->kv = kv_->NewSequence(live->request->tenant, live->request->cache_salt,
-                                    !live->request->bypass_prefix_cache);
+    sequence->rope = rope.Start(sequence->prompt_tokens());
+    sequence->kv = NewKv(*sequence);
     live->sequences.push_back(std::move(sequence));
   }
   Sequence& first = *live->sequences.front();
@@ -258,7 +267,7 @@ void Scheduler::TakeEvents(std::vector<TokenEvent>& events) {
   events.swap(events_);
 }
 
-FitReport Scheduler::Estimate(const Request& request) const {
+FitReport Scheduler::Estimate(const Request& request, const RequestRope& rope) const {
   FitReport report;
   report.fits_ever = CheckFits(request).ok();
   if (request.prompt.empty()) return report;
@@ -280,7 +289,8 @@ FitReport Scheduler::Estimate(const Request& request) const {
   Sequence sequence;
   sequence.owner = &live;
   sequence.pending_forks = request.num_sequences - 1;
-  sequence.kv = kv_->NewSequence(request.tenant, request.cache_salt, false);
+  sequence.rope = rope.Start(prompt);
+  sequence.kv = NewKv(sequence);
   const PrefixHit hit = MatchPrefix(sequence);
   report.cached_tokens = int64_t{hit.blocks} * block_tokens;
   const Sequence* next = waiting_.Next();

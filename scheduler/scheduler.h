@@ -65,6 +65,7 @@ struct SchedulerStats {
   int64_t total_cached_tokens = 0;  // of them cached
   int64_t total_generated_tokens = 0;
   int64_t total_preemptions = 0;
+  int64_t total_rope_switches = 0;
 };
 
 class Scheduler {
@@ -84,8 +85,10 @@ class Scheduler {
   // OUT_OF_RANGE with the numbers for a request that can never fit.
   absl::Status CheckFits(const Request& request) const;
 
-  // Queues a request that fits. `key` is greater than every earlier one.
-  void Add(RequestKey key, std::shared_ptr<const Request> request, absl::Time now);
+  // Queues a request that fits. `key` is greater than every earlier one. The rotation stays the
+  // request's own to its end.
+  void Add(RequestKey key, std::shared_ptr<const Request> request, absl::Time now,
+           const RequestRope& rope = {});
 
   // Each of these does nothing for a request (or sequence) that has ended.
   void Cancel(RequestKey key, absl::Time now);
@@ -107,7 +110,7 @@ class Scheduler {
   // When the next deadline, time limit or stall limit strikes.
   absl::Time NextExpiry() const;
 
-  FitReport Estimate(const Request& request) const;
+  FitReport Estimate(const Request& request, const RequestRope& rope = {}) const;
   SchedulerStats stats() const;
   // Requests never admitted yet, paused ones too: what the queue's bound counts.
   int64_t num_queued() const { return num_queued_; }
@@ -125,6 +128,7 @@ class Scheduler {
                       absl::Time now);
   void LeaveState(Sequence& sequence);
   void BuryDead();
+  SequenceKv NewKv(const Sequence& sequence) const;
 
   // plan.cc
   void PlanRunning(Sequence& sequence, StepPlan& plan);
@@ -141,6 +145,8 @@ class Scheduler {
   int64_t RowsWanted(const Sequence& sequence) const;
   bool DecodesNext(const Sequence& sequence) const;
   int64_t NextEnd(const Sequence& sequence) const;
+  bool OutgrowsRope(const Sequence& sequence) const;
+  void SwitchRope(Sequence& sequence);
 
   // preemption.cc
   enum class Room { kYes, kLater, kNo };

@@ -8,12 +8,14 @@
 #ifndef QUIRE_SCHEDULER_SEQUENCE_H_
 #define QUIRE_SCHEDULER_SEQUENCE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "core/ids.h"
+#include "core/rope_choice.h"
 #include "core/sampling_params.h"
 #include "kvcache/kv_manager.h"
 #include "scheduler/request.h"
@@ -38,6 +40,9 @@ struct Sequence {
 
   std::vector<TokenId> output;
   SequenceKv kv;
+  SequenceRope rope;
+  // Positions [0, n) were computed again when the rotation switched, all as prompt rows.
+  int64_t refilled = 0;
   int64_t num_computed = 0;
   int64_t planned_end = 0;
   int32_t inflight_samples = 0;  // tokens that outstanding plans draw
@@ -51,6 +56,8 @@ struct Sequence {
 
   inline const Request& request() const;
   inline int64_t prompt_tokens() const;
+  // Positions [0, n) are computed as prompt rows.
+  int64_t prompt_rows() const { return std::max(prompt_tokens(), refilled); }
   int64_t num_tokens() const { return prompt_tokens() + static_cast<int64_t>(output.size()); }
   int64_t virtual_end() const { return num_tokens() + inflight_samples; }
   inline TokenId token(int64_t position) const;
@@ -66,6 +73,7 @@ struct Sequence {
 struct LiveRequest {
   RequestKey key;
   std::shared_ptr<const Request> request;
+  RequestRope rope;
   TenantShares::Tenant* tenant = nullptr;  // while it is live
   int64_t max_new_tokens = 0;              // resolved
   std::vector<TokenId> end_ids;            // eos and stop tokens: banned below min_new_tokens

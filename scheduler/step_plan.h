@@ -15,7 +15,7 @@ namespace quire {
 
 // Which kernels compute a row: by its position alone, so that recomputing gives the same bits.
 enum class RowKind : uint8_t {
-  kGenerated,  // positions >= prompt_tokens
+  kGenerated,  // positions >= Sequence::prompt_rows
   kPrompt,
 };
 

@@ -19,6 +19,7 @@ constexpr double kTolerance = 2e-4;
 struct GoldenCase {
   std::string model;
   int64_t max_batch_tokens;  // prompts longer than it are computed in chunks
+  int64_t max_context = 0;   // 0: the model's
 };
 
 class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
@@ -44,6 +45,7 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   LoadOptions options{.model = directory, .dtype = DType::kFloat32};
   options.kv_cache_bytes = size_t{8} << 20;
   options.max_batch_tokens = GetParam().max_batch_tokens;
+  options.max_context = GetParam().max_context;
   options.max_num_sequences = 4;
   options.block_tokens = 16;
   const auto loaded = LoadedModel::Load(options, nullptr);
@@ -75,20 +77,47 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   }
 }
 
-constexpr const char* kModels[] = {
-    "gemma",         "gemma2",          "gemma3",      "gemma3_nested",
-    "glm4",          "glm4_moe",        "gpt2",        "gpt_oss",
-    "gpt_oss_mxfp4", "granite",         "granite_moe", "llama2",
-    "llama3",        "llama_linear",    "llama_yarn",  "llama_yarn_mscale",
-    "mistral",       "mistral3_nested", "mixtral",     "olmo2",
-    "phi3",          "qwen2",           "qwen2_moe",   "qwen3",
-    "qwen3_moe",     "stablelm",        "stablelm2",   "starcoder2"};
+constexpr const char* kModels[] = {"gemma",
+                                   "gemma2",
+                                   "gemma3",
+                                   "gemma3_nested",
+                                   "glm4",
+                                   "glm4_moe",
+                                   "gpt2",
+                                   "gpt_oss",
+                                   "gpt_oss_mxfp4",
+                                   "granite",
+                                   "granite_moe",
+                                   "llama2",
+                                   "llama3",
+                                   "llama_linear",
+                                   "llama_longrope",
+                                   "llama_yarn",
+                                   "llama_yarn_mscale",
+                                   "mistral",
+                                   "mistral3_nested",
+                                   "mixtral",
+                                   "olmo2",
+                                   "phi3",
+                                   "phi3_longrope",
+                                   "qwen2",
+                                   "qwen2_moe",
+                                   "qwen3",
+                                   "qwen3_moe",
+                                   "stablelm",
+                                   "stablelm2",
+                                   "starcoder2"};
 
 std::vector<GoldenCase> Cases() {
   std::vector<GoldenCase> cases;
   for (const char* model : kModels) {
     cases.push_back({.model = model, .max_batch_tokens = 256});
     cases.push_back({.model = model, .max_batch_tokens = 13});
+  }
+  // Its prompts, and what follows them, reach past its context.
+  for (int64_t max_batch_tokens : {256, 13}) {
+    cases.push_back(
+        {.model = "llama_dynamic", .max_batch_tokens = max_batch_tokens, .max_context = 128});
   }
   return cases;
 }

@@ -20,13 +20,15 @@ TEST(StepAllocation, DecodeStepsWithinAPageAllocateNothing) {
                 .groups = {{.window = 0, .num_blocks = 400}, {.window = 32, .num_blocks = 400}},
                 .hash_key = {1, 2}});
   Scheduler scheduler({.max_batch_tokens = 512, .max_num_sequences = kSequences}, &kv);
-  BatchBuilder builder(kv, /*depth=*/1);
+  BatchBuilder builder(kv, /*depth=*/1, {.base_rows = 2048, .step_rows = 512});
   const absl::Time now = absl::FromUnixSeconds(1);
   for (int i = 0; i < kSequences; ++i) {
     Request request;
     request.prompt.assign(20, static_cast<TokenId>(i));
     request.stopping.max_new_tokens = 200;
-    scheduler.Add(RequestKey(i), std::make_shared<const Request>(std::move(request)), now);
+    RequestRope rope;  // half of them have rotation rows of the step
+    if (i % 2 == 1) rope.choice = {.kind = RopeChoice::Kind::kLinear, .factor = 4};
+    scheduler.Add(RequestKey(i), std::make_shared<const Request>(std::move(request)), now, rope);
   }
   std::vector<TokenEvent> events;
   StepResult result;

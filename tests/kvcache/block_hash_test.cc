@@ -30,15 +30,16 @@ TEST(SipHash128, MeetsThePublishedVectors) {
 
 TEST(BlockHash, RootsKeepTenantsAndSaltsApart) {
   const HashKey key{1, 2};
-  EXPECT_EQ(RootHash(key, "a", "b"), RootHash(key, "a", "b"));
-  EXPECT_NE(RootHash(key, "ab", "c"), RootHash(key, "a", "bc"));
-  EXPECT_NE(RootHash(key, "a", ""), RootHash(key, "", "a"));
-  EXPECT_NE(RootHash(key, "a", "b"), RootHash({1, 3}, "a", "b"));
+  EXPECT_EQ(RootHash(key, "a", "b", ""), RootHash(key, "a", "b", ""));
+  EXPECT_NE(RootHash(key, "ab", "c", ""), RootHash(key, "a", "bc", ""));
+  EXPECT_NE(RootHash(key, "a", "b", ""), RootHash(key, "a", "", "b"));
+  EXPECT_NE(RootHash(key, "a", "", ""), RootHash(key, "", "a", ""));
+  EXPECT_NE(RootHash(key, "a", "b", ""), RootHash({1, 3}, "a", "b", ""));
 }
 
 TEST(BlockHash, DependsOnEveryTokenAndOnThePast) {
   const HashKey key{1, 2};
-  const Hash128 root = RootHash(key, "", "");
+  const Hash128 root = RootHash(key, "", "", "");
   const std::vector<TokenId> tokens = {1, 2, 3, 4};
   const Hash128 hash = BlockHash(key, root, tokens);
   for (size_t i = 0; i < tokens.size(); ++i) {

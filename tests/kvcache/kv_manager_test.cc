@@ -18,7 +18,7 @@ TokenId Identity(int64_t position) { return static_cast<TokenId>(position); }
 
 // Computes positions [0, end) of a fresh sequence and publishes them.
 SequenceKv Computed(KvManager& kv, int64_t end, absl::string_view tenant = "") {
-  SequenceKv sequence = kv.NewSequence(tenant, "", true);
+  SequenceKv sequence = kv.NewSequence(tenant, "", "", true);
   std::vector<PageCopy> copies;
   kv.Reserve(sequence, 0, end, end, kNoPlan, copies);
   EXPECT_TRUE(copies.empty());
@@ -27,7 +27,7 @@ SequenceKv Computed(KvManager& kv, int64_t end, absl::string_view tenant = "") {
 }
 
 PrefixHit MatchAll(KvManager& kv, int64_t tokens, absl::string_view tenant = "") {
-  SequenceKv sequence = kv.NewSequence(tenant, "", true);
+  SequenceKv sequence = kv.NewSequence(tenant, "", "", true);
   kv.ExtendChain(sequence, tokens, Identity);
   return kv.Match(sequence, static_cast<int32_t>(tokens / kBlockTokens), Identity);
 }
@@ -45,7 +45,7 @@ TEST(KvManager, APrefixIsFoundAgainAfterItsSequenceEnds) {
   const PrefixHit hit = MatchAll(kv, 20);
   EXPECT_EQ(hit.blocks, 2);  // the third block was not full
   EXPECT_EQ(hit.revived[0], 2);
-  SequenceKv second = kv.NewSequence("", "", true);
+  SequenceKv second = kv.NewSequence("", "", "", true);
   kv.TakeHit(second, hit);
   EXPECT_EQ(second.tables[0].blocks.size(), 2U);
   kv.CheckInvariants(std::vector<const SequenceKv*>{&second});
@@ -61,7 +61,7 @@ TEST(KvManager, TenantsNeverShareAPrefix) {
 TEST(KvManager, OtherTokensNeverMatch) {
   KvManager kv(Config({{.window = 0, .num_blocks = 8}}));
   SequenceKv first = Computed(kv, 8);
-  SequenceKv other = kv.NewSequence("", "", true);
+  SequenceKv other = kv.NewSequence("", "", "", true);
   const auto changed = [](int64_t position) {
     return static_cast<TokenId>(position == 5 ? 99 : position);
   };
@@ -73,7 +73,7 @@ TEST(KvManager, EvictedBlocksAreNotFound) {
   KvManager kv(Config({{.window = 0, .num_blocks = 3}}));
   SequenceKv first = Computed(kv, 12);
   kv.ReleaseAll(first, kNoPlan);
-  SequenceKv second = kv.NewSequence("other", "", true);
+  SequenceKv second = kv.NewSequence("other", "", "", true);
   std::vector<PageCopy> copies;
   kv.Reserve(second, 0, 4, 4, kNoPlan, copies);  // takes one block: the tail of the cached prefix
   EXPECT_EQ(MatchAll(kv, 12).blocks, 2);
@@ -94,7 +94,7 @@ TEST(KvManager, AWindowGroupGivesBackWhatNoLaterRowSees) {
 
 TEST(KvManager, AHitNeedsOnlyTheLastWindowOfAWindowGroup) {
   KvManager kv(Config({{.window = 0, .num_blocks = 8}, {.window = 5, .num_blocks = 3}}));
-  SequenceKv sequence = kv.NewSequence("", "", true);
+  SequenceKv sequence = kv.NewSequence("", "", "", true);
   std::vector<PageCopy> copies;
   for (int64_t end = 4; end <= 16; end += 4) {  // chunks of a block; pages leave the window between
     kv.Reserve(sequence, end - 4, end, end, kNoPlan, copies);
@@ -105,7 +105,7 @@ TEST(KvManager, AHitNeedsOnlyTheLastWindowOfAWindowGroup) {
   // The window group's three blocks hold the end of the prefix; its first block was evicted.
   const PrefixHit hit = MatchAll(kv, 16);
   EXPECT_EQ(hit.blocks, 4);
-  SequenceKv second = kv.NewSequence("", "", true);
+  SequenceKv second = kv.NewSequence("", "", "", true);
   kv.TakeHit(second, hit);
   EXPECT_EQ(second.tables[1].first_block, 3);
   EXPECT_EQ(MatchAll(kv, 4).blocks, 0) << "a row at 4 would see position 0, which is gone";
@@ -114,7 +114,7 @@ TEST(KvManager, AHitNeedsOnlyTheLastWindowOfAWindowGroup) {
 TEST(KvManager, ForksShareTheirPagesAndCopyTheTailOnWrite) {
   KvManager kv(Config({{.window = 0, .num_blocks = 8}}));
   SequenceKv parent = Computed(kv, 6);
-  SequenceKv child = kv.NewSequence("", "", true);
+  SequenceKv child = kv.NewSequence("", "", "", true);
   kv.Fork(parent, child);
   EXPECT_EQ(kv.BlocksNeeded(parent, 6, 7, 7)[0], 1);
   std::vector<PageCopy> copies;
@@ -130,7 +130,7 @@ TEST(KvManager, ForksShareTheirPagesAndCopyTheTailOnWrite) {
 TEST(KvManager, ABlockIsFreeOnceTheLastPlanThatNamesItHasCommitted) {
   KvManager kv(Config({{.window = 0, .num_blocks = 2}}));
   SequenceKv parent = Computed(kv, 6);
-  SequenceKv child = kv.NewSequence("", "", true);
+  SequenceKv child = kv.NewSequence("", "", "", true);
   kv.Fork(parent, child);
   kv.ReleaseAll(parent, PlanId(1));
   kv.ReleaseAll(child, PlanId(0));  // the last to let go, though an earlier plan named it
@@ -147,7 +147,7 @@ TEST(KvManager, ABlockThatALaterPlanCameToNameIsFreeOnceThatOneHasCommitted) {
   KvManager kv(Config({{.window = 0, .num_blocks = 4}}));
   SequenceKv first = Computed(kv, 8);
   kv.ReleaseAll(first, PlanId(0));  // waits for plan 0
-  SequenceKv second = kv.NewSequence("", "", true);
+  SequenceKv second = kv.NewSequence("", "", "", true);
   kv.TakeHit(second, MatchAll(kv, 8));
   kv.ReleaseAll(second, PlanId(1));  // named by plan 1, and cancelled
   kv.CommitPlan(PlanId(0));
@@ -159,7 +159,7 @@ TEST(KvManager, ABlockThatALaterPlanCameToNameIsFreeOnceThatOneHasCommitted) {
 
 TEST(KvManager, WhatDoesNotPublishIsNeverFound) {
   KvManager kv(Config({{.window = 0, .num_blocks = 4}}));
-  SequenceKv sequence = kv.NewSequence("", "", false);
+  SequenceKv sequence = kv.NewSequence("", "", "", false);
   std::vector<PageCopy> copies;
   kv.Reserve(sequence, 0, 8, 8, kNoPlan, copies);
   kv.Publish(sequence, 8, Identity);

@@ -186,7 +186,7 @@ TEST_F(ModelConfigTest, LinearScalingLetsTheContextStretch) {
   const auto config = Read(json);
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->max_position_embeddings, 512);
-  EXPECT_EQ(config->max_context(), 2048);
+  EXPECT_EQ(StretchedPositions(config->model_ropes(), {}), 2048);
 }
 
 TEST_F(ModelConfigTest, MissingAndBrokenFilesAreNamed) {

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 #include <map>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "absl/hash/hash.h"
@@ -95,7 +95,8 @@ class FakeDevice {
   }
 
   void Forget(const Request* request) {
-    prefixes_.erase(prefixes_.lower_bound({request, 0}), prefixes_.upper_bound({request, 1 << 20}));
+    prefixes_.erase(prefixes_.lower_bound({request, 0, 0}),
+                    prefixes_.upper_bound({request, 1 << 20, 0}));
   }
 
  private:
@@ -118,15 +119,15 @@ class FakeDevice {
   // Names the tokens [0, position] of a sequence and everything that must keep caches apart.
   uint64_t PrefixOf(const Sequence& sequence, int64_t position) {
     const Request& request = sequence.request();
-    std::vector<uint64_t>& prefix = prefixes_[{&request, sequence.index}];
+    std::vector<uint64_t>& prefix = prefixes_[{&request, sequence.index, sequence.rope.length}];
     while (static_cast<int64_t>(prefix.size()) <= position) {
       const auto p = static_cast<int64_t>(prefix.size());
       const int64_t output = p - sequence.prompt_tokens();
       const TokenId token =
           output < 0 ? request.prompt[p] : FakeToken(request, sequence.index, output);
-      const uint64_t before = p > 0 ? prefix.back()
-                                    : absl::Hash<std::pair<std::string, std::string>>()(
-                                          {request.tenant, request.cache_salt});
+      const uint64_t before =
+          p > 0 ? prefix.back()
+                : absl::HashOf(request.tenant, request.cache_salt, RopeCacheKey(sequence.rope));
       prefix.push_back(Mix(before ^ Mix(token)));
     }
     return prefix[position];
@@ -134,7 +135,8 @@ class FakeDevice {
 
   KvManagerConfig config_;
   std::vector<std::vector<uint64_t>> slots_;  // [groups][num_blocks * B]
-  std::map<std::pair<const Request*, int>, std::vector<uint64_t>> prefixes_;
+  // Of a request's sequence, with a rotation for sequences of some length.
+  std::map<std::tuple<const Request*, int, int64_t>, std::vector<uint64_t>> prefixes_;
 };
 
 }  // namespace quire

@@ -31,6 +31,7 @@ void PrintSeed(int /*signal*/) {
 struct Coverage {
   int64_t steps = 0, copies = 0, forks = 0, cached_tokens = 0, preemptions = 0, stalls = 0;
   int64_t deadlines = 0, time_limits = 0, cancels = 0, recomputed_rows = 0, failures = 0;
+  int64_t rope_switches = 0;
 };
 
 // What the client of one request has seen.
@@ -43,6 +44,7 @@ struct Client {
   bool prompt_scored = false;
   std::map<int, int64_t> finished_at;  // FinishAt calls
   int64_t max_new = 0;
+  RequestRope rope;
 };
 
 struct OutstandingPlan {
@@ -65,6 +67,11 @@ class Simulation {
     max_clients_ = Chance(0.3) ? Uniform(1, 3) : 40;
     arrival_rate_ = Chance(0.3) ? 0.05 : 0.35;
     pause_rate_ = Chance(0.3) ? 0.3 : 0.04;
+    for (RequestRope& rope : ropes_) {
+      rope.rule = static_cast<RequestRope::LengthRule>(Uniform(0, 2));
+      rope.original_positions = Uniform(2, 30);
+    }
+    ropes_[1].choice = {.kind = RopeChoice::Kind::kLinear, .factor = 2};
     const int num_groups = static_cast<int>(Uniform(1, 3));
     for (int group = 0; group < num_groups; ++group) {
       KvGroupConfig made;
@@ -99,6 +106,7 @@ class Simulation {
     }
     while (!outstanding_.empty()) CommitOldest();
     CheckEverythingIsFree();
+    coverage_->rope_switches += scheduler_->stats().total_rope_switches;
   }
 
  private:
@@ -140,6 +148,8 @@ class Simulation {
       const int64_t key = next_key_++;
       Client client;
       client.request = request;
+      const RequestRope rope = ropes_[Chance(0.2) ? 1 : 0];
+      client.rope = rope;
       client.tokens.resize(request->num_sequences);
       client.finishes.resize(request->num_sequences);
       client.disturbed = request->stopping.time_limit != absl::InfiniteDuration() ||
@@ -147,7 +157,7 @@ class Simulation {
       client.max_new = request->stopping.max_new_tokens.value_or(
           scheduler_->capacity_tokens() - static_cast<int64_t>(request->prompt.size()));
       clients_.emplace(key, std::move(client));
-      scheduler_->Add(RequestKey(key), request, now_);
+      scheduler_->Add(RequestKey(key), request, now_, rope);
     }
     if (clients_.empty()) return;
     auto chosen = clients_.begin();
@@ -246,9 +256,10 @@ class Simulation {
       ASSERT_LT(entry.begin, entry.end);
       ASSERT_EQ(entry.sequence->state, SequenceState::kRunning);
       ASSERT_FALSE(entry.sequence->owner->paused);
-      const bool generated = entry.begin >= entry.sequence->prompt_tokens();
+      const bool generated = entry.begin >= entry.sequence->prompt_rows();
       ASSERT_EQ(entry.kind == RowKind::kGenerated, generated);
-      ASSERT_TRUE(generated || entry.end <= entry.sequence->prompt_tokens());
+      ASSERT_TRUE(generated || entry.end <= entry.sequence->prompt_rows());
+      CheckRope(entry);
       next_row += static_cast<int32_t>(entry.end - entry.begin);
       if (generated && entry.end < entry.sequence->virtual_end()) {
         coverage_->recomputed_rows += entry.end - entry.begin;
@@ -262,6 +273,21 @@ class Simulation {
     }
     coverage_->copies += static_cast<int64_t>(plan.copies.size());
     coverage_->forks += static_cast<int64_t>(plan.samples.size() - plan.logits_rows.size());
+  }
+
+  // The rotation is the request's own, for as long a sequence as the rows make it.
+  void CheckRope(const PlanEntry& entry) {
+    const RequestRope& rope = clients_.at(entry.sequence->owner->key.value()).rope;
+    const int64_t prompt = entry.sequence->prompt_tokens();
+    SequenceRope expected = rope.Start(prompt);
+    if (rope.rule == RequestRope::LengthRule::kSwitch && entry.end > rope.original_positions) {
+      expected = rope.Switched();
+    }
+    if (entry.sequence->refilled > 0) {
+      expected = rope.Switched();
+      ASSERT_EQ(entry.sequence->refilled, rope.original_positions + 1);
+    }
+    ASSERT_EQ(entry.sequence->rope, expected);
   }
 
   // The oldest unpaused sequence of the highest live priority, once it runs, keeps its blocks and
@@ -287,8 +313,10 @@ class Simulation {
     for (const PlanEntry& entry : plan.entries) {
       if (entry.sequence->owner->key.value() != best_->first) continue;
       if (entry.sequence->index != best_->second) continue;
-      ASSERT_EQ(best_epoch_.value_or(entry.epoch), entry.epoch) << "the best one was preempted";
-      best_epoch_ = entry.epoch;
+      // A switch of the rotation makes an epoch too, but takes no turn.
+      const uint32_t epoch = entry.epoch - (entry.sequence->refilled > 0 ? 1 : 0);
+      ASSERT_EQ(best_epoch_.value_or(epoch), epoch) << "the best one was preempted";
+      best_epoch_ = epoch;
       best_missed_ = 0;
     }
     if (best_epoch_) {
@@ -409,6 +437,7 @@ class Simulation {
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<FakeDevice> device_;
   std::vector<TokenId> stem_;
+  RequestRope ropes_[2];
   std::map<int64_t, Client> clients_;
   std::deque<OutstandingPlan> outstanding_;
   int64_t max_clients_ = 0;
@@ -454,7 +483,8 @@ TEST(SchedulerSimulation, LawsHoldThroughAMillionSteps) {
            {"time limits", seen.time_limits},
            {"cancels", seen.cancels},
            {"rows recomputed", seen.recomputed_rows},
-           {"failures", seen.failures}}) {
+           {"failures", seen.failures},
+           {"rope switches", seen.rope_switches}}) {
     EXPECT_GE(count, 1000) << name;
     absl::StrAppend(&line, " ", count, " ", name);
   }
