@@ -19,10 +19,10 @@ void SetDeadline(const CallOptions& options, grpc::ClientContext& context) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
 }
 
-template <typename Request, typename Response>
-absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                           Response*),
-                              Stub& stub, const Connection& connection, const Request& request,
+template <typename Service, typename Request, typename Response>
+absl::StatusOr<Response> Call(grpc::Status (Service::*method)(grpc::ClientContext*, const Request&,
+                                                              Response*),
+                              Service& stub, const Connection& connection, const Request& request,
                               const CallOptions& options) {
   if (absl::Status status = CheckStrings(request); !status.ok()) return status;
   grpc::ClientContext context;
@@ -37,7 +37,8 @@ absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*,
 
 Client::Client(std::string address, const ChannelOptions& options)
     : connection_(std::make_shared<const Connection>(std::move(address), options)),
-      stub_(v1::GenerationService::NewStub(connection_->channel())) {}
+      stub_(v1::GenerationService::NewStub(connection_->channel())),
+      admin_(v1::AdminService::NewStub(connection_->channel())) {}
 
 GenerateStream Client::Stream(const v1::GenerateRequest& request,
                               const CallOptions& options) const {
@@ -81,6 +82,12 @@ absl::StatusOr<v1::ModelInfo> Client::GetModelInfo(const CallOptions& options) c
 
 absl::StatusOr<v1::ServerInfo> Client::GetServerInfo(const CallOptions& options) const {
   return Call(&Stub::GetServerInfo, *stub_, *connection_, v1::GetServerInfoRequest(), options);
+}
+
+absl::StatusOr<v1::SetRopeScalingResponse> Client::SetRopeScaling(
+    const v1::SetRopeScalingRequest& request, const CallOptions& options) const {
+  return Call(&v1::AdminService::StubInterface::SetRopeScaling, *admin_, *connection_, request,
+              options);
 }
 
 absl::Status Client::CheckHealth(const std::string& service, const CallOptions& options) const {

@@ -1,4 +1,4 @@
-// A client of quire.v1.GenerationService.
+// A client of quire.v1.GenerationService and quire.v1.AdminService.
 //
 //   const Client client("127.0.0.1:8100");
 //   absl::StatusOr<v1::GenerateResponse> response =
@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "client/channel.h"
 #include "client/generate_stream.h"
+#include "quire/v1/admin.grpc.pb.h"
 #include "quire/v1/generation.grpc.pb.h"
 
 namespace quire {
@@ -53,6 +54,10 @@ class Client {
   absl::StatusOr<v1::ModelInfo> GetModelInfo(const CallOptions& options = {}) const;
   absl::StatusOr<v1::ServerInfo> GetServerInfo(const CallOptions& options = {}) const;
 
+  // See rope_scaling_text.h of proto for what people write.
+  absl::StatusOr<v1::SetRopeScalingResponse> SetRopeScaling(
+      const v1::SetRopeScalingRequest& request, const CallOptions& options = {}) const;
+
   // OK only while the server takes requests; else UNAVAILABLE. `service` as grpc.health.v1 has it:
   // empty is the server as a whole.
   absl::Status CheckHealth(const std::string& service = "", const CallOptions& options = {}) const;
@@ -60,6 +65,7 @@ class Client {
  private:
   const std::shared_ptr<const Connection> connection_;  // shared with the streams
   const std::unique_ptr<v1::GenerationService::StubInterface> stub_;
+  const std::unique_ptr<v1::AdminService::StubInterface> admin_;
 };
 
 }  // namespace quire

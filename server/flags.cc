@@ -6,6 +6,9 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
+#include "proto/rope_scaling_text.h"
+#include "server/rope_scaling_codec.h"
 
 namespace quire {
 namespace {
@@ -50,11 +53,23 @@ CLI::Validator IsListenAddress() {
       "ADDRESS");
 }
 
+absl::StatusOr<RopeChoice> ParseRopeChoice(const std::string& text) {
+  QUIRE_ASSIGN_OR_RETURN(const v1::SetRopeScalingRequest parsed, ParseRopeScaling(text));
+  return DecodeRopeScaling(parsed);
+}
+
+CLI::Validator IsRopeScaling() {
+  return CLI::Validator(
+      [](std::string& text) { return std::string(ParseRopeChoice(text).status().message()); },
+      "SCALING");
+}
+
 // Raw values whose final form differs from what CLI11 reads.
 struct RawFlags {
   std::string dtype = "auto";
   std::string load_format = "safetensors";
   std::string kv_cache_bytes = "auto";
+  std::string rope_scaling = "model";
   std::string listen = "127.0.0.1:8100";
   double stall_seconds = 30;
   double drain_seconds = 30;
@@ -79,6 +94,17 @@ void AddModelFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
   app.add_option("--max-context", load.max_context,
                  "Tokens of prompt and output of one sequence; 0 is the model's own limit")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
+      ->capture_default_str()
+      ->group("Model");
+}
+
+void AddRopeFlag(CLI::App& app, RawFlags& raw) {
+  app.add_option("--rope-scaling", raw.rope_scaling,
+                 "Scales the rotary embeddings, and the context with them: linear:FACTOR, "
+                 "ntk:FACTOR, dynamic:FACTOR[:ORIGINAL], yarn:FACTOR[:ORIGINAL], none, or model: "
+                 "what config.json says. ORIGINAL is the context that the model was first trained "
+                 "for. quire rope-scaling changes it later")
+      ->check(IsRopeScaling())
       ->capture_default_str()
       ->group("Model");
 }
@@ -167,6 +193,7 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   ServerFlags flags;
   RawFlags raw;
   AddModelFlags(app, flags, raw);
+  AddRopeFlag(app, raw);
   AddMachineFlags(app, flags, raw);
   AddServingFlags(app, flags, raw);
   bool no_progress = false;
@@ -191,6 +218,7 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   if (raw.kv_cache_bytes != "auto") {
     flags.load.kv_cache_bytes = ParseBytes(raw.kv_cache_bytes).value();
   }
+  flags.load.rope_scaling = ParseRopeChoice(raw.rope_scaling).value();
   flags.listen = ParseListenAddress(raw.listen).value();
   flags.load.random_weights = raw.load_format == "random";
   flags.load.stall_limit = absl::Seconds(raw.stall_seconds);

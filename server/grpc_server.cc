@@ -46,6 +46,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Services& services
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
   builder.RegisterService(&made->service_);
+  builder.RegisterService(&made->admin_service_);
   made->server_ = builder.BuildAndStart();
   if (made->server_ == nullptr || (port == 0 && !listen.is_unix())) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", listen.text,

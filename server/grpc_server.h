@@ -1,4 +1,4 @@
-// The listener: gRPC with the service, health and reflection.
+// The listener: gRPC with the services, health and reflection.
 #ifndef QUIRE_SERVER_GRPC_SERVER_H_
 #define QUIRE_SERVER_GRPC_SERVER_H_
 
@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/admin_service.h"
 #include "server/generation_service.h"
 #include "server/listen_address.h"
 #include "server/services.h"
@@ -31,9 +32,10 @@ class GrpcServer {
   void Shutdown();
 
  private:
-  explicit GrpcServer(Services& services) : service_(services) {}
+  explicit GrpcServer(Services& services) : service_(services), admin_service_(services) {}
 
   GenerationServiceImpl service_;
+  AdminServiceImpl admin_service_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

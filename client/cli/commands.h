@@ -21,6 +21,7 @@ void AddCostCommand(CLI::App& app, Run& run);
 void AddAbortCommand(CLI::App& app, Run& run);
 void AddInfoCommand(CLI::App& app, Run& run);
 void AddHealthCommand(CLI::App& app, Run& run);
+void AddRopeScalingCommand(CLI::App& app, Run& run);
 void AddBenchCommand(CLI::App& app, Run& run);
 
 }  // namespace quire::cli

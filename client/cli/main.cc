@@ -31,6 +31,7 @@ Run Parse(int argc, char** argv, int& exit_code) {
   AddAbortCommand(app, run);
   AddInfoCommand(app, run);
   AddHealthCommand(app, run);
+  AddRopeScalingCommand(app, run);
   AddBenchCommand(app, run);
   app.footer(kFooter);  // after the commands, which would inherit it
   try {

@@ -58,6 +58,8 @@ TEST(CliWithoutServer, WrongUsageExits2AndPointsToTheHelp) {
            {"generate", "--max-tokens", "-1", "Once"},
            {"bench", "--goodput", "speed:1"},
            {"bench", "--request-rate", "0"},
+           {"rope-scaling", "linear:x"},
+           {"rope-scaling"},
            {"abort"}}) {
     const CommandResult result = RunQuire(wrong);
     EXPECT_EQ(result.exit_code, 2) << result.err;
@@ -75,7 +77,8 @@ TEST(CliWithoutServer, WhatIsNotKnownIsNamedBeforeWhatIsMissing) {
 
 TEST(CliWithoutServer, HelpAndVersionSucceed) {
   EXPECT_THAT(RunQuire({"--version"}).out, StartsWith("quire "));
-  for (const char* command : {"generate", "tokenize", "cost", "abort", "info", "health", "bench"}) {
+  for (const char* command :
+       {"generate", "tokenize", "cost", "abort", "info", "health", "rope-scaling", "bench"}) {
     const CommandResult result = RunQuire({command, "--help"});
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_THAT(result.out, AllOf(HasSubstr(absl::StrCat("Usage: quire ", command)),
@@ -107,6 +110,14 @@ TEST_F(Cli, AbortTellsWhetherTheRequestWasLive) {
   const CommandResult result = Quire("abort", {"gone"});
   EXPECT_EQ(result.out, "not live\n");
   EXPECT_EQ(result.exit_code, 0);
+}
+
+TEST_F(Cli, RopeScalingPrintsWhatIsInForce) {
+  EXPECT_EQ(Quire("rope-scaling", {"yarn:4:32768"}).out, "6 4 32768\n");
+  EXPECT_EQ(Quire("rope-scaling", {"none"}).out, "2 0 0\n");
+  EXPECT_THAT(RunQuire({"rope-scaling", "cubic:2"}).err,
+              AllOf(HasSubstr("\"cubic:2\" is no rotary scaling: there is no kind \"cubic\""),
+                    HasSubstr("as linear:4")));
 }
 
 TEST_F(Cli, HealthExits0OnlyWhileTheServerServes) {

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "google/rpc/error_details.pb.h"
 #include "proto/response_collector.h"
+#include "quire/v1/admin.grpc.pb.h"
 
 namespace quire::testing {
 namespace {
@@ -176,12 +177,26 @@ class FakeServer::Service final : public v1::GenerationService::Service {
   }
 };
 
-FakeServer::FakeServer(const std::string& listen) : service_(std::make_unique<Service>()) {
+// Answers with the numbers of the request.
+class FakeServer::AdminService : public v1::AdminService::Service {
+ public:
+  grpc::Status SetRopeScaling(grpc::ServerContext* /*context*/,
+                              const v1::SetRopeScalingRequest* request,
+                              v1::SetRopeScalingResponse* response) override {
+    response->set_rope_scaling(absl::StrCat(static_cast<int>(request->kind()), " ",
+                                            request->factor(), " ", request->original_context()));
+    return grpc::Status::OK;
+  }
+};
+
+FakeServer::FakeServer(const std::string& listen)
+    : service_(std::make_unique<Service>()), admin_service_(std::make_unique<AdminService>()) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(service_.get());
+  builder.RegisterService(admin_service_.get());
   server_ = builder.BuildAndStart();
   address_ = absl::StartsWith(listen, "unix:")
                  ? listen

@@ -66,8 +66,10 @@ class FakeServer {
 
  private:
   class Service;
+  class AdminService;
 
   std::unique_ptr<Service> service_;
+  std::unique_ptr<AdminService> admin_service_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };
