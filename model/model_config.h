@@ -7,7 +7,6 @@
 #ifndef QUIRE_MODEL_MODEL_CONFIG_H_
 #define QUIRE_MODEL_MODEL_CONFIG_H_
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
