@@ -59,7 +59,7 @@ void FillModelInfo(Services& services, v1::ModelInfo& info) {
   info.set_kv_bytes_per_token(model.kv_bytes_per_token());
   for (TokenId id : config.eos_token_ids) info.add_eos_token_ids(static_cast<uint32_t>(id));
   info.set_has_tokenizer(services.tokenizer != nullptr);
-  info.set_has_chat_template(services.has_chat_template);
+  info.set_has_chat_template(services.chat_template.ok());
 }
 
 void FillServerInfo(Services& services, v1::ServerInfo& info) {
