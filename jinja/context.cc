@@ -30,6 +30,14 @@ absl::Status Context::SpendBytes(int64_t bytes) {
     return absl::OutOfRangeError(absl::StrCat("a text would have ", bytes, " bytes; the limit is ",
                                               limits_.max_output_bytes));
   }
+  return SpendMemory(bytes);
+}
+
+absl::Status Context::SpendItems(int64_t items) {
+  return SpendMemory(kValueBytes * (1 + std::min(items, limits_.max_live_bytes)));
+}
+
+absl::Status Context::SpendMemory(int64_t bytes) {
   bytes_ += bytes;
   if (bytes_ > limits_.max_live_bytes) {
     return absl::OutOfRangeError(
@@ -55,15 +63,16 @@ absl::StatusOr<Value> Context::MakeText(std::string text, bool markup) {
   return Value(std::move(text), markup);
 }
 
-absl::StatusOr<Value> Context::MakeSequence(SequenceKind kind, std::vector<Value> items) {
-  QUIRE_RETURN_IF_ERROR(SpendBytes(kValueBytes * (1 + static_cast<int64_t>(items.size()))));
-  Value made = ListOf(std::move(items), kind);
+absl::StatusOr<Value> Context::MakeSequence(SequenceKind kind, std::vector<Value> items,
+                                            std::string repr) {
+  QUIRE_RETURN_IF_ERROR(SpendItems(static_cast<int64_t>(items.size())));
+  Value made = ListOf(std::move(items), kind, std::move(repr));
   QUIRE_RETURN_IF_ERROR(CheckExtent(ExtentOf(made)));
   return made;
 }
 
 absl::StatusOr<Value> Context::MakeDict(std::vector<std::pair<Value, Value>> items) {
-  QUIRE_RETURN_IF_ERROR(SpendBytes(4 * kValueBytes * (1 + static_cast<int64_t>(items.size()))));
+  QUIRE_RETURN_IF_ERROR(SpendItems(4 * static_cast<int64_t>(items.size())));
   for (const auto& [key, value] : items) {
     if (!IsHashable(key)) return TemplateError("unhashable type: '", TypeName(key), "'");
     QUIRE_RETURN_IF_ERROR(Walk(key));
@@ -75,7 +84,7 @@ absl::StatusOr<Value> Context::MakeDict(std::vector<std::pair<Value, Value>> ite
 
 absl::StatusOr<Value> Context::MakeNamespace(
     std::vector<std::pair<std::string, Value>> attributes) {
-  QUIRE_RETURN_IF_ERROR(SpendBytes(kValueBytes * (1 + static_cast<int64_t>(attributes.size()))));
+  QUIRE_RETURN_IF_ERROR(SpendItems(static_cast<int64_t>(attributes.size())));
   const auto made = std::make_shared<Namespace>();
   namespaces_.push_back(made);
   for (auto& [name, value] : attributes) {
@@ -85,7 +94,7 @@ absl::StatusOr<Value> Context::MakeNamespace(
 }
 
 absl::StatusOr<Value> Context::MakeObject(std::shared_ptr<Object> object) {
-  QUIRE_RETURN_IF_ERROR(SpendBytes(2 * kValueBytes));
+  QUIRE_RETURN_IF_ERROR(SpendItems(1));
   QUIRE_RETURN_IF_ERROR(CheckExtent({.depth = object->depth()}));
   return Value(std::move(object));
 }

@@ -45,11 +45,13 @@ class Context {
   absl::Status Spend(int64_t steps);
   // The cost of walking through a value.
   absl::Status Walk(const Value& value) { return Spend(ExtentOf(value).weight); }
-  // The cost of a text of so many bytes, before it is made.
+  // The cost of a text of so many bytes, and of so many items, before they are made.
   absl::Status SpendBytes(int64_t bytes);
+  absl::Status SpendItems(int64_t items);
 
   absl::StatusOr<Value> MakeText(std::string text, bool markup = false);
-  absl::StatusOr<Value> MakeSequence(SequenceKind kind, std::vector<Value> items);
+  absl::StatusOr<Value> MakeSequence(SequenceKind kind, std::vector<Value> items,
+                                     std::string repr = "");
   absl::StatusOr<Value> MakeList(std::vector<Value> items) {
     return MakeSequence(SequenceKind::kList, std::move(items));
   }
@@ -59,6 +61,7 @@ class Context {
   absl::StatusOr<Value> MakeObject(std::shared_ptr<Object> object);
 
  private:
+  absl::Status SpendMemory(int64_t bytes);
   absl::Status CheckExtent(const Extent& extent);
 
   const Limits limits_;

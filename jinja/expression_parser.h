@@ -15,6 +15,18 @@
 
 namespace quire::jinja {
 
+// The operands of an expression.
+inline std::vector<ExprPtr> One(ExprPtr a) {
+  std::vector<ExprPtr> operands;
+  operands.push_back(std::move(a));
+  return operands;
+}
+inline std::vector<ExprPtr> Two(ExprPtr a, ExprPtr b) {
+  std::vector<ExprPtr> operands = One(std::move(a));
+  operands.push_back(std::move(b));
+  return operands;
+}
+
 // The first fault stays in status(), and from then on the tokens are at their end: what is parsed
 // after it is never null, and never used.
 class ExpressionParser {
@@ -69,6 +81,9 @@ class ExpressionParser {
   void FailIfUnknown();
 
  private:
+  // Of the tree of an expression: deeper than any template's, and shallow enough for recursion.
+  static constexpr int kMaxHeight = 300;
+
   ExprPtr ParseOr();
   ExprPtr ParseAnd();
   ExprPtr ParseNot();

@@ -35,6 +35,10 @@ absl::Status AppendSequence(Context& context, const Sequence& sequence, std::str
       out += "<generator>";
       return absl::OkStatus();
     case SequenceKind::kRange: {
+      if (!sequence.repr.empty()) {
+        out += sequence.repr;
+        return absl::OkStatus();
+      }
       const int64_t first = sequence.items.empty() ? 0 : *sequence.items.front().integer();
       const int64_t step = sequence.items.size() < 2 ? 1 : *sequence.items[1].integer() - first;
       absl::StrAppend(&out, "range(", first, ", ",

@@ -192,6 +192,24 @@ absl::StatusOr<std::string> ConvertPercent(Context& context, const Value& value,
                        TypeName(value));
 }
 
+// "-8.2f" of "%-8.2f"; moves `pos` behind it.
+absl::StatusOr<Spec> TakePercentSpec(absl::string_view text, size_t& pos) {
+  Spec spec;
+  constexpr absl::string_view kFlags = "-+ #0";
+  for (; pos < text.size() && kFlags.find(text[pos]) != absl::string_view::npos; ++pos) {
+    if (text[pos] == '-') spec.align = '<';
+    if (text[pos] == '+') spec.sign = '+';
+    if (text[pos] == ' ' && spec.sign == '-') spec.sign = ' ';
+    if (text[pos] == '#') spec.alternate = true;
+    if (text[pos] == '0') spec.zeros = true;
+  }
+  spec.width = TakeNumber(text, pos);
+  if (pos < text.size() && text[pos] == '.') spec.precision = TakeNumber(text, ++pos);
+  if (pos == text.size()) return TemplateError("incomplete format");
+  spec.type = text[pos++];
+  return spec;
+}
+
 // "<8.2f" of "{:<8.2f}".
 absl::StatusOr<Spec> ParseSpec(absl::string_view text) {
   Spec spec;
@@ -322,20 +340,7 @@ absl::StatusOr<Value> FormatPercent(Context& context, const Value& format, const
       value = *found;
       pos = end + 1;
     }
-    Spec spec;
-    for (;
-         pos < text.size() && absl::string_view("-+ #0").find(text[pos]) != absl::string_view::npos;
-         ++pos) {
-      if (text[pos] == '-') spec.align = '<';
-      if (text[pos] == '+') spec.sign = '+';
-      if (text[pos] == ' ' && spec.sign == '-') spec.sign = ' ';
-      if (text[pos] == '#') spec.alternate = true;
-      if (text[pos] == '0') spec.zeros = true;
-    }
-    spec.width = TakeNumber(text, pos);
-    if (pos < text.size() && text[pos] == '.') spec.precision = TakeNumber(text, ++pos);
-    if (pos == text.size()) return TemplateError("incomplete format");
-    spec.type = text[pos++];
+    QUIRE_ASSIGN_OR_RETURN(const Spec spec, TakePercentSpec(text, pos));
     if (!value) {
       if (used == given) return TemplateError("not enough arguments for format string");
       value = tuple != nullptr ? tuple->items[used] : values;

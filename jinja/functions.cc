@@ -40,7 +40,9 @@ Result Range(Call& call) {
     items.emplace_back(at);
     if (__builtin_add_overflow(at, step, &at)) break;
   }
-  return call.context.MakeSequence(SequenceKind::kRange, std::move(items));
+  std::string repr = step == 1 ? absl::StrCat("range(", start, ", ", stop, ")")
+                               : absl::StrCat("range(", start, ", ", stop, ", ", step, ")");
+  return call.context.MakeSequence(SequenceKind::kRange, std::move(items), std::move(repr));
 }
 
 // The items of dict(...) and namespace(...): of a dict or of pairs, and the named ones.

@@ -208,8 +208,7 @@ Interpreter::FlowOr Interpreter::RunFor(const Stmt& stmt, std::string& out) {
       return IsTrue(passes);
     };
   }
-  ++loop_depth_;
-  const auto loop = std::make_shared<Loop>(std::move(items), loop_depth_, std::move(test));
+  const auto loop = std::make_shared<Loop>(std::move(items), std::move(test));
   const auto run = [&]() -> absl::Status {
     QUIRE_ASSIGN_OR_RETURN(const Value variable, context_.MakeObject(loop));
     while (true) {
@@ -225,7 +224,6 @@ Interpreter::FlowOr Interpreter::RunFor(const Stmt& stmt, std::string& out) {
   };
   const absl::Status status = run();
   loop->End();
-  --loop_depth_;
   QUIRE_RETURN_IF_ERROR(status);
   if (loop->has_run()) return Flow::kNext;
   const Scope scope(*this);
@@ -302,10 +300,7 @@ Interpreter::ValueOr Interpreter::CallMacro(const Stmt& macro, Frame& defined_in
       }
       SetVariable(parameters[i].name, *std::move(values[i]));
     }
-    const int loop_depth = std::exchange(loop_depth_, 0);
-    const FlowOr flow = RunBlock(macro.body, out);
-    loop_depth_ = loop_depth;
-    QUIRE_RETURN_IF_ERROR(flow.status());
+    QUIRE_RETURN_IF_ERROR(RunBlock(macro.body, out).status());
   }
   return context_.MakeText(std::move(out));
 }

@@ -73,7 +73,6 @@ class Interpreter {
   std::vector<std::unique_ptr<Frame>> captured_;
   Value filtered_;  // by a filter without an operand
   int depth_ = 0;
-  int loop_depth_ = 0;
   int error_line_ = 0;  // the innermost of what has failed
 };
 

@@ -1,8 +1,8 @@
 #include "jinja/lexer.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -293,43 +293,59 @@ class Lexer {
     return absl::OkStatus();
   }
 
-  // Digits, between which single underscores may stand.
-  size_t DigitsEnd(size_t at, bool hex) const {
+  // The end of the digits of `allowed` at `at`, between which single underscores may stand.
+  size_t DigitsEnd(size_t at, absl::string_view allowed = "0123456789") const {
     const auto is_digit = [&](size_t i) {
-      if (i >= source_.size()) return false;
-      return hex ? absl::ascii_isxdigit(static_cast<unsigned char>(source_[i]))
-                 : IsDigit(source_[i]);
+      return i < source_.size() && allowed.find(source_[i]) != kNone;
     };
     while (is_digit(at) || (at < source_.size() && source_[at] == '_' && is_digit(at + 1))) ++at;
     return at;
   }
 
+  // Past a fraction and an exponent, where they follow the digits that end at `end`.
+  size_t FloatEnd(size_t end) const {
+    const auto digit_at = [&](size_t i) { return i < source_.size() && IsDigit(source_[i]); };
+    if (end < source_.size() && source_[end] == '.' && digit_at(end + 1)) end = DigitsEnd(end + 1);
+    if (end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
+      const size_t sign = SignAt(end + 1) == '\0' ? 0 : 1;
+      if (digit_at(end + 1 + sign)) end = DigitsEnd(end + 1 + sign);
+    }
+    return end;
+  }
+
+  // 0x1f, 0o17, 0b11; else a decimal, whose first digit is no zero but where all are.
+  absl::Status ReadInteger(size_t end) {
+    const char mark = pos_ + 1 < source_.size() ? absl::ascii_tolower(source_[pos_ + 1]) : '\0';
+    int base = 10;
+    if (source_[pos_] == '0') {
+      base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 10;
+      constexpr absl::string_view kDigits = "0123456789abcdefABCDEF";
+      end = base == 10 ? DigitsEnd(pos_, "0")
+                       : DigitsEnd(pos_ + 2, base == 16 ? kDigits : kDigits.substr(0, base));
+    }
+    const std::string digits = absl::StrReplaceAll(
+        source_.substr(pos_ + (base == 10 ? 0 : 2), end - pos_ - (base == 10 ? 0 : 2)),
+        {{"_", ""}});
+    Token& token = Add(TokenKind::kInteger, digits);
+    errno = 0;
+    token.integer = std::strtoll(digits.c_str(), nullptr, base);
+    if (errno != 0) return Error("the number ", digits, " is out of range");
+    Advance(end);
+    return absl::OkStatus();
+  }
+
   absl::Status ReadNumber() {
+    // After a dot only whole numbers: x.0.1 are two positions.
     const bool after_dot = !tokens_.empty() && tokens_.back().kind == TokenKind::kOperator &&
                            tokens_.back().text == ".";
-    size_t end = DigitsEnd(pos_, false);
-    bool is_float = false;
-    const auto digit_at = [&](size_t i) { return i < source_.size() && IsDigit(source_[i]); };
-    if (!after_dot && end < source_.size() && source_[end] == '.' && digit_at(end + 1)) {
-      end = DigitsEnd(end + 1, false);
-      is_float = true;
-    }
-    if (!after_dot && end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
-      const size_t sign =
-          end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
-      if (digit_at(end + 1 + sign)) {
-        end = DigitsEnd(end + 1 + sign, false);
-        is_float = true;
-      }
-    }
-    const bool is_hex = At("0x") || At("0X");
-    if (is_hex) end = DigitsEnd(pos_ + 2, true);
+    const size_t digits_end = DigitsEnd(pos_);
+    const size_t end = after_dot ? digits_end : FloatEnd(digits_end);
+    if (end == digits_end) return ReadInteger(end);
     const std::string digits = absl::StrReplaceAll(source_.substr(pos_, end - pos_), {{"_", ""}});
-    Token& token = Add(is_float ? TokenKind::kFloat : TokenKind::kInteger, digits);
-    const bool fits = is_float ? absl::SimpleAtod(digits, &token.number)
-                      : is_hex ? absl::SimpleHexAtoi(digits, &token.integer)
-                               : absl::SimpleAtoi(digits, &token.integer);
-    if (!fits) return Error("the number ", digits, " is out of range");
+    Token& token = Add(TokenKind::kFloat, digits);
+    if (!absl::SimpleAtod(digits, &token.number)) {
+      return Error("the number ", digits, " is out of range");
+    }
     Advance(end);
     return absl::OkStatus();
   }

@@ -87,8 +87,9 @@ absl::StatusOr<std::optional<Value>> Loop::Attribute(Context& context, absl::str
   if (name == "index0") return Value(index_);
   if (name == "index") return Value(index_ + 1);
   if (name == "first") return Value(index_ == 0);
-  if (name == "depth") return Value(int64_t{depth_});
-  if (name == "depth0") return Value(int64_t{depth_ - 1});
+  // Of recursion, which there is none of.
+  if (name == "depth") return Value(int64_t{1});
+  if (name == "depth0") return Value(int64_t{0});
   if (name == "last" || name == "previtem" || name == "nextitem") return Neighbour(name);
   if (name == "length" || name == "revindex" || name == "revindex0") {
     QUIRE_RETURN_IF_ERROR(context.Spend(static_cast<int64_t>(rest_ ? 1 : items_.size())));

@@ -18,11 +18,8 @@ class Loop : public Object {
 
   // Items that fail `test` (null: none) are passed over. An item is tested no sooner than it, or
   // what lies behind it, is asked for, as the test may look at what the loop's body does.
-  Loop(std::vector<Value> items, int depth, Test test)
-      : items_(std::move(items)),
-        value_depth_(ExtentOf(items_).depth),
-        depth_(depth),
-        test_(std::move(test)) {}
+  Loop(std::vector<Value> items, Test test)
+      : items_(std::move(items)), depth_(ExtentOf(items_).depth), test_(std::move(test)) {}
 
   // The next item; nullopt at the end.
   absl::StatusOr<std::optional<Value>> Next();
@@ -31,7 +28,7 @@ class Loop : public Object {
   bool has_run() const { return index_ >= 0; }
 
   absl::string_view type_name() const override { return "LoopContext"; }
-  int depth() const override { return value_depth_; }
+  int depth() const override { return depth_; }
   absl::StatusOr<std::optional<Value>> Attribute(Context& context, absl::string_view name) override;
 
  private:
@@ -41,8 +38,7 @@ class Loop : public Object {
   absl::StatusOr<std::optional<Value>> Neighbour(absl::string_view name);
 
   const std::vector<Value> items_;
-  const int value_depth_;
-  const int depth_;  // 1: within no other loop
+  const int depth_;
   Test test_;
   size_t taken_ = 0;    // of items_
   int64_t index_ = -1;  // of the current item among those that pass

@@ -125,7 +125,7 @@ absl::StatusOr<Value> Repeat(Context& context, const Value& what, int64_t times)
   if (__builtin_mul_overflow(times, static_cast<int64_t>(sequence.items.size()), &items)) {
     return TooLarge();
   }
-  QUIRE_RETURN_IF_ERROR(context.SpendBytes(items));
+  QUIRE_RETURN_IF_ERROR(context.SpendItems(items));
   std::vector<Value> repeated;
   for (int64_t i = 0; i < times && items > 0; ++i) {
     repeated.insert(repeated.end(), sequence.items.begin(), sequence.items.end());
@@ -143,7 +143,12 @@ absl::StatusOr<Value> Add(Context& context, const Value& a, const Value& b) {
   if (a.is_text() && b.is_text()) {
     const Text& left = *a.text_or_null();
     const Text& right = *b.text_or_null();
-    if (left.markup != right.markup) return Concatenate(context, {a, b});
+    if (left.markup != right.markup) {
+      // Markup takes what is none escaped.
+      return context.MakeText(absl::StrCat(left.markup ? left.text : EscapeHtml(left.text),
+                                           right.markup ? right.text : EscapeHtml(right.text)),
+                              true);
+    }
     QUIRE_RETURN_IF_ERROR(
         context.SpendBytes(static_cast<int64_t>(left.text.size() + right.text.size())));
     return Value(absl::StrCat(left.text, right.text), left.markup);
@@ -158,91 +163,6 @@ absl::StatusOr<Value> Add(Context& context, const Value& a, const Value& b) {
     return TemplateError("can only concatenate str (not \"", TypeName(b), "\") to str");
   }
   return NoOperation(BinaryOperator::kAdd, a, b);
-}
-
-// A position from the end where it is negative, within [low, high].
-int64_t ClampIndex(int64_t index, int64_t size, int64_t low, int64_t high) {
-  if (index < 0) index += size;
-  return std::clamp(index, low, high);
-}
-
-// The positions that [start:stop:step] takes of `size`.
-absl::StatusOr<std::vector<int64_t>> SlicePositions(Context& context, int64_t size,
-                                                    const Value& start, const Value& stop,
-                                                    const Value& step) {
-  int64_t stride = 1;
-  if (!step.is_none()) {
-    QUIRE_ASSIGN_OR_RETURN(stride, ToInteger(step, "a slice's step"));
-  }
-  if (stride == 0) return TemplateError("slice step cannot be zero");
-  const int64_t low = stride > 0 ? 0 : -1;
-  const int64_t high = stride > 0 ? size : size - 1;
-  int64_t begin = stride > 0 ? low : high;
-  int64_t end = stride > 0 ? high : low;
-  if (!start.is_none()) {
-    QUIRE_ASSIGN_OR_RETURN(begin, ToInteger(start, "a slice's start"));
-    begin = ClampIndex(begin, size, low, high);
-  }
-  if (!stop.is_none()) {
-    QUIRE_ASSIGN_OR_RETURN(end, ToInteger(stop, "a slice's end"));
-    end = ClampIndex(end, size, low, high);
-  }
-  // Larger strides take no more than the first.
-  stride = std::clamp(stride, -size - 1, size + 1);
-  std::vector<int64_t> positions;
-  for (int64_t at = begin; stride > 0 ? at < end : at > end; at += stride) positions.push_back(at);
-  QUIRE_RETURN_IF_ERROR(context.Spend(static_cast<int64_t>(positions.size())));
-  return positions;
-}
-
-absl::StatusOr<Value> SliceText(Context& context, const Text& text, const Value& start,
-                                const Value& stop, const Value& step) {
-  QUIRE_RETURN_IF_ERROR(context.SpendBytes(static_cast<int64_t>(text.text.size())));
-  const std::vector<absl::string_view> characters = Characters(text.text);
-  QUIRE_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> positions,
-      SlicePositions(context, static_cast<int64_t>(characters.size()), start, stop, step));
-  std::string out;
-  for (int64_t at : positions) {
-    out.append(characters[static_cast<size_t>(at)].data(),
-               characters[static_cast<size_t>(at)].size());
-  }
-  return Value(std::move(out), text.markup);
-}
-
-// Item `index` of a text or sequence; nullopt where there is none.
-std::optional<Value> ItemAt(const Value& object, int64_t index) {
-  if (const Text* text = object.text_or_null()) {
-    const int64_t size = CountCharacters(text->text);
-    if (index < 0) index += size;
-    if (index < 0 || index >= size) return std::nullopt;
-    const size_t begin = ByteOf(text->text, index);
-    return Value(text->text.substr(begin, ByteOf(absl::string_view(text->text).substr(begin), 1)),
-                 text->markup);
-  }
-  const Sequence* sequence = object.sequence_or_null();
-  if (sequence == nullptr || sequence->kind > SequenceKind::kRange) return std::nullopt;
-  const auto size = static_cast<int64_t>(sequence->items.size());
-  if (index < 0) index += size;
-  if (index < 0 || index >= size) return std::nullopt;
-  return sequence->items[static_cast<size_t>(index)];
-}
-
-// What the object's type has under the name; nullopt: nothing.
-absl::StatusOr<std::optional<Value>> TypeAttribute(Context& context, const Value& object,
-                                                   absl::string_view name) {
-  if (Object* with_attributes = object.object_or_null()) {
-    return with_attributes->Attribute(context, name);
-  }
-  const Builtin* method = FindMethod(object, name);
-  if (method == nullptr) return std::optional<Value>();
-  QUIRE_RETURN_IF_ERROR(context.Spend(1));
-  return std::optional<Value>(MakeMethod(*method, object));
-}
-
-Value NoAttribute(const Value& object, absl::string_view name) {
-  return Value::MakeUndefined(
-      absl::StrCat("'", TypeName(object), " object' has no attribute '", name, "'"));
 }
 
 }  // namespace
@@ -331,108 +251,9 @@ absl::StatusOr<bool> Compare(Context& context, Comparison op, const Value& a, co
 }
 
 absl::StatusOr<Value> Concatenate(Context& context, const std::vector<Value>& parts) {
-  const bool markup = std::any_of(parts.begin(), parts.end(), [](const Value& part) {
-    return part.is_text() && part.text_or_null()->markup;
-  });
   std::string out;
-  for (const Value& part : parts) {
-    const Text* text = part.text_or_null();
-    if (!markup || (text != nullptr && text->markup)) {
-      QUIRE_RETURN_IF_ERROR(AppendText(context, part, out));
-    } else {
-      std::string plain;
-      QUIRE_RETURN_IF_ERROR(AppendText(context, part, plain));
-      out += EscapeHtml(plain);
-    }
-  }
-  return context.MakeText(std::move(out), markup);
-}
-
-absl::StatusOr<Value> GetAttribute(Context& context, const Value& object, absl::string_view name) {
-  QUIRE_RETURN_IF_ERROR(CheckDefined(object));
-  QUIRE_ASSIGN_OR_RETURN(const std::optional<Value> attribute,
-                         TypeAttribute(context, object, name));
-  if (attribute) return *attribute;
-  if (const Dict* dict = object.dict_or_null()) {
-    if (const Value* item = dict->Find(name)) return *item;
-  }
-  return NoAttribute(object, name);
-}
-
-absl::StatusOr<Value> GetItem(Context& context, const Value& object, const Value& key) {
-  QUIRE_RETURN_IF_ERROR(CheckDefined(object));
-  QUIRE_RETURN_IF_ERROR(context.Walk(key));
-  if (const Dict* dict = object.dict_or_null()) {
-    const Value* item = IsHashable(key) ? dict->Find(key) : nullptr;
-    if (item != nullptr) return *item;
-  } else if (const std::optional<int64_t> index = key.integer()) {
-    if (object.is_text()) QUIRE_RETURN_IF_ERROR(context.Walk(object));
-    if (std::optional<Value> item = ItemAt(object, *index)) return *std::move(item);
-  }
-  if (const Text* name = key.text_or_null()) {
-    QUIRE_ASSIGN_OR_RETURN(const std::optional<Value> attribute,
-                           TypeAttribute(context, object, name->text));
-    return attribute ? *attribute : NoAttribute(object, name->text);
-  }
-  std::string shown;
-  QUIRE_RETURN_IF_ERROR(AppendRepr(context, key, shown));
-  return Value::MakeUndefined(
-      absl::StrCat("'", TypeName(object), " object' has no element ", shown));
-}
-
-absl::StatusOr<Value> Slice(Context& context, const Value& object, const Value& start,
-                            const Value& stop, const Value& step) {
-  QUIRE_RETURN_IF_ERROR(CheckDefined(object));
-  if (const Text* text = object.text_or_null()) {
-    return SliceText(context, *text, start, stop, step);
-  }
-  const Sequence* sequence = object.sequence_or_null();
-  if (sequence == nullptr || sequence->kind > SequenceKind::kRange) {
-    return Value::MakeUndefined(absl::StrCat("'", TypeName(object), " object' cannot be sliced"));
-  }
-  QUIRE_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> positions,
-      SlicePositions(context, static_cast<int64_t>(sequence->items.size()), start, stop, step));
-  std::vector<Value> items;
-  for (int64_t at : positions) items.push_back(sequence->items[static_cast<size_t>(at)]);
-  return context.MakeSequence(sequence->kind, std::move(items));
-}
-
-absl::StatusOr<std::vector<Value>> Iterate(Context& context, const Value& value) {
-  std::vector<Value> items;
-  if (const Sequence* sequence = value.sequence_or_null()) {
-    QUIRE_RETURN_IF_ERROR(context.Spend(static_cast<int64_t>(sequence->items.size())));
-    if (sequence->kind != SequenceKind::kGenerator) return sequence->items;
-    items.assign(sequence->items.begin() + static_cast<std::ptrdiff_t>(sequence->taken),
-                 sequence->items.end());
-    sequence->taken = sequence->items.size();
-  } else if (const Dict* dict = value.dict_or_null()) {
-    QUIRE_RETURN_IF_ERROR(context.Spend(static_cast<int64_t>(dict->items.size())));
-    for (const auto& [key, ignored] : dict->items) items.push_back(key);
-  } else if (const Text* text = value.text_or_null()) {
-    const auto bytes = static_cast<int64_t>(text->text.size());
-    QUIRE_RETURN_IF_ERROR(context.Spend(bytes));
-    for (absl::string_view character : Characters(text->text)) {
-      items.push_back(Value(std::string(character), text->markup));
-    }
-  } else if (!value.is_undefined()) {
-    return TemplateError("'", TypeName(value), "' object is not iterable");
-  }
-  return items;
-}
-
-absl::StatusOr<int64_t> Length(Context& context, const Value& value) {
-  if (const Text* text = value.text_or_null()) {
-    QUIRE_RETURN_IF_ERROR(context.Walk(value));
-    return CountCharacters(text->text);
-  }
-  const Sequence* sequence = value.sequence_or_null();
-  if (sequence != nullptr && sequence->kind != SequenceKind::kGenerator) {
-    return static_cast<int64_t>(sequence->items.size());
-  }
-  if (const Dict* dict = value.dict_or_null()) return static_cast<int64_t>(dict->items.size());
-  if (value.is_undefined()) return 0;
-  return TemplateError("object of type '", TypeName(value), "' has no len()");
+  for (const Value& part : parts) QUIRE_RETURN_IF_ERROR(AppendText(context, part, out));
+  return context.MakeText(std::move(out));
 }
 
 }  // namespace quire::jinja

@@ -19,7 +19,7 @@ absl::StatusOr<Value> Apply(Context& context, BinaryOperator op, const Value& a,
 absl::StatusOr<Value> Negate(Context& context, const Value& value);
 absl::StatusOr<bool> Compare(Context& context, Comparison op, const Value& a, const Value& b);
 absl::StatusOr<bool> Contains(Context& context, const Value& container, const Value& item);
-// "~": the texts of all. Where one is markup, the others are escaped.
+// "~": the texts of all.
 absl::StatusOr<Value> Concatenate(Context& context, const std::vector<Value>& parts);
 
 // object.name: an attribute or method, else the item of this key, else undefined.

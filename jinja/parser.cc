@@ -35,7 +35,7 @@ class Parser : public ExpressionParser {
   // To the tag that is one of `ends`, whose name it takes and returns; or to the end of the
   // template where there are none.
   std::string ParseBlock(Ends ends, Block& block) {
-    const int begin = line();
+    const int begin = tag_line_;
     if (++depth_ > kMaxBlocks) FailAt(begin, "blocks nest deeper than ", kMaxBlocks, " levels");
     std::string end;
     while (status().ok()) {
@@ -59,7 +59,7 @@ class Parser : public ExpressionParser {
 
   void EndTag() {
     if (!IsKind(TokenKind::kBlockEnd)) FailAt(line(), "expected '%}', found ", Describe());
-    Take();
+    tag_line_ = Take().line;
   }
 
   std::unique_ptr<Stmt> ParseStatement() {
@@ -241,7 +241,8 @@ class Parser : public ExpressionParser {
   void ParseContinue(Stmt& stmt) { ParseLoopControl(stmt, StmtKind::kContinue, "continue"); }
 
   int depth_ = 0;
-  int loops_ = 0;  // around what is parsed
+  int tag_line_ = 1;  // of the last tag
+  int loops_ = 0;     // around what is parsed
 };
 
 }  // namespace

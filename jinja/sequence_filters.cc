@@ -254,7 +254,7 @@ Result Batch(Call& call) {
     std::vector<Value> batch(items.begin() + static_cast<std::ptrdiff_t>(begin),
                              items.begin() + static_cast<std::ptrdiff_t>(end));
     if (IsGiven(call, 1)) {
-      QUIRE_RETURN_IF_ERROR(call.context.Spend(size));
+      QUIRE_RETURN_IF_ERROR(call.context.SpendItems(size));
       batch.resize(static_cast<size_t>(size), call.arg(1));
     }
     QUIRE_ASSIGN_OR_RETURN(Value made, call.context.MakeList(std::move(batch)));

@@ -26,7 +26,10 @@ using Result = absl::StatusOr<Value>;
 bool IsMarkup(const Value& value) { return value.is_text() && value.text_or_null()->markup; }
 
 // A text stays what it is; all else becomes one.
-Result AsText(Context& context, const Value& value) { return Concatenate(context, {value}); }
+Result AsText(Context& context, const Value& value) {
+  if (value.is_text()) return value;
+  return Concatenate(context, {value});
+}
 
 template <std::string (*function)(absl::string_view)>
 Result Map(Call& call) {

@@ -94,8 +94,8 @@ void Dict::Set(Value key, Value value) {
   }
 }
 
-Value ListOf(std::vector<Value> items, SequenceKind kind) {
-  Sequence sequence{.kind = kind, .items = std::move(items)};
+Value ListOf(std::vector<Value> items, SequenceKind kind, std::string repr) {
+  Sequence sequence{.kind = kind, .items = std::move(items), .repr = std::move(repr)};
   sequence.extent = ExtentOf(sequence.items);
   return Value(std::make_shared<const Sequence>(std::move(sequence)));
 }

@@ -106,6 +106,7 @@ struct Sequence {
   std::vector<Value> items;
   Extent extent;
   mutable size_t taken = 0;  // of a generator's items: each is given once
+  std::string repr;          // of a range, where it is known
 };
 
 // Of values as keys: 1, 1.0 and true are one key, as in Python.
@@ -129,7 +130,8 @@ struct Dict {
 };
 
 // Values to render with, at no cost to a Context.
-Value ListOf(std::vector<Value> items, SequenceKind kind = SequenceKind::kList);
+Value ListOf(std::vector<Value> items, SequenceKind kind = SequenceKind::kList,
+             std::string repr = "");
 // The keys are hashable; a later value of a key replaces an earlier one.
 Value DictOf(std::vector<std::pair<Value, Value>> items);
 

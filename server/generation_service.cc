@@ -52,10 +52,11 @@ absl::Status Tokenize(const Services& services, const v1::TokenizeRequest& reque
   switch (request.input_case()) {
     case v1::TokenizeRequest::kText:
       break;
-    case v1::TokenizeRequest::kChat:
+    case v1::TokenizeRequest::kChat: {
       QUIRE_ASSIGN_OR_RETURN(chat_text, RenderChat(request.chat(), services.codec()));
       add_special = request.add_special_tokens();  // the template writes them itself
       break;
+    }
     case v1::TokenizeRequest::INPUT_NOT_SET:
       return absl::InvalidArgumentError("input is not set; send text or chat");
   }

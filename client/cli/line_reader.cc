@@ -6,6 +6,7 @@
 
 #include <clocale>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 
 namespace quire::cli {
@@ -30,9 +31,8 @@ class TerminalReader : public LineReader {
  public:
   TerminalReader() {
     // Lines are of characters, not of bytes, only where the locale says UTF-8.
-    if (MB_CUR_MAX == 1 && std::setlocale(LC_CTYPE, "") != nullptr && MB_CUR_MAX == 1) {
-      std::setlocale(LC_CTYPE, "C.UTF-8");
-    }
+    std::setlocale(LC_CTYPE, "");
+    if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
     has_settings_ = tcgetattr(STDIN_FILENO, &settings_) == 0;
     editor_ = el_init("quire", stdin, stdout, stderr);
     history_ = history_init();
