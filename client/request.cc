@@ -67,4 +67,10 @@ v1::GenerateRequest MakeRequest(absl::Span<const uint32_t> token_ids,
   return request;
 }
 
+v1::GenerateRequest MakeRequest(const v1::Chat& chat, const GenerateParams& params) {
+  v1::GenerateRequest request = WithoutPrompt(params);
+  *request.mutable_chat() = chat;
+  return request;
+}
+
 }  // namespace quire

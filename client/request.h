@@ -3,8 +3,8 @@
 //   v1::GenerateRequest request = MakeRequest("Once upon a time", {.max_new_tokens = 64, .seed =
 //   7});
 //
-// The server checks the values and refuses bad ones by name. For what is not here (chat,
-// constraints), set the fields of the message.
+// The server checks the values and refuses bad ones by name. For what is not here
+// (constraints), set the fields of the message.
 #ifndef QUIRE_CLIENT_REQUEST_H_
 #define QUIRE_CLIENT_REQUEST_H_
 
@@ -63,6 +63,7 @@ struct GenerateParams {
 v1::GenerateRequest MakeRequest(absl::string_view text, const GenerateParams& params = {});
 v1::GenerateRequest MakeRequest(absl::Span<const uint32_t> token_ids,
                                 const GenerateParams& params = {});
+v1::GenerateRequest MakeRequest(const v1::Chat& chat, const GenerateParams& params = {});
 
 }  // namespace quire
 

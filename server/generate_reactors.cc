@@ -62,7 +62,7 @@ class GenerateReactorBase : public Reactor,
     self_ = this->shared_from_this();
     services_.write_watch.Add(self_);
     const absl::Time deadline = DeadlineOf(*context_);
-    if (request.text().size() <= kInlineTextBytes) {
+    if (TextBytes(request) <= kInlineTextBytes) {
       Begin(request, deadline);
       return;
     }

@@ -47,17 +47,22 @@ absl::Status NoTokenizer() {
 absl::Status Tokenize(const Services& services, const v1::TokenizeRequest& request,
                       v1::TokenizeResponse& response) {
   if (services.tokenizer == nullptr) return NoTokenizer();
+  std::string chat_text;
+  bool add_special = !request.has_add_special_tokens() || request.add_special_tokens();
   switch (request.input_case()) {
     case v1::TokenizeRequest::kText:
       break;
-    case v1::TokenizeRequest::kChat:
-      return absl::FailedPreconditionError("chat templates are not built yet; send text");
+    case v1::TokenizeRequest::kChat: {
+      QUIRE_ASSIGN_OR_RETURN(chat_text, RenderChat(request.chat(), services.codec()));
+      add_special = request.add_special_tokens();  // the template writes them itself
+      break;
+    }
     case v1::TokenizeRequest::INPUT_NOT_SET:
-      return absl::InvalidArgumentError("input is not set; send text");
+      return absl::InvalidArgumentError("input is not set; send text or chat");
   }
-  const bool add_special = !request.has_add_special_tokens() || request.add_special_tokens();
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
-                         services.tokenizer->Encode(request.text(), add_special));
+  QUIRE_ASSIGN_OR_RETURN(
+      const std::vector<TokenId> ids,
+      services.tokenizer->Encode(request.has_chat() ? chat_text : request.text(), add_special));
   response.mutable_token_ids()->Reserve(static_cast<int>(ids.size()));
   for (TokenId id : ids) response.add_token_ids(static_cast<uint32_t>(id));
   return absl::OkStatus();
@@ -168,7 +173,7 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Tokenize(grpc::CallbackServerCo
                                                           const v1::TokenizeRequest* request,
                                                           v1::TokenizeResponse* response) {
   return RunWithText(
-      services_, context, request->text().size(),
+      services_, context, request->text().size() + TextBytes(request->chat()),
       [this, request, response](grpc::ServerUnaryReactor* reactor) {
         reactor->Finish(ToGrpcStatus(quire::Tokenize(services_, *request, *response)));
       });
@@ -187,7 +192,7 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Detokenize(grpc::CallbackServer
 grpc::ServerUnaryReactor* GenerationServiceImpl::EstimateCost(grpc::CallbackServerContext* context,
                                                               const v1::GenerateRequest* request,
                                                               v1::CostEstimate* response) {
-  return RunWithText(services_, context, request->text().size(),
+  return RunWithText(services_, context, TextBytes(*request),
                      [this, request, response](grpc::ServerUnaryReactor* reactor) {
                        Estimate(services_, *request, response, reactor);
                      });

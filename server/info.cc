@@ -60,7 +60,7 @@ void FillModelInfo(Services& services, v1::ModelInfo& info) {
   for (TokenId id : config.eos_token_ids) info.add_eos_token_ids(static_cast<uint32_t>(id));
   info.set_rope_scaling(FormatRopeChoice(services.engine().rope().choice));
   info.set_has_tokenizer(services.tokenizer != nullptr);
-  info.set_has_chat_template(services.has_chat_template);
+  info.set_has_chat_template(services.chat_template.ok());
 }
 
 void FillServerInfo(Services& services, v1::ServerInfo& info) {

@@ -22,6 +22,9 @@ inline constexpr float kMaxTemperature = 100.0F;
 inline constexpr float kMaxPenalty = 100.0F;
 inline constexpr float kMinRepetitionPenalty = 0.01F;  // less makes logits overflow
 inline constexpr size_t kMaxNameBytes = 256;           // request_id, tenant, cache_salt
+inline constexpr int kMaxChatMessages = 1 << 14;
+inline constexpr size_t kMaxRoleBytes = 64;
+inline constexpr size_t kMaxChatBytes = 4 << 20;  // roles and contents together
 inline constexpr int kMaxDetokenizeIds = 1 << 20;
 // Prompt events are cut into pieces of about this size.
 inline constexpr size_t kPromptPieceBytes = 256 << 10;

@@ -96,7 +96,11 @@ absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   services.model = model.get();
   services.tokenizer = tokenizer.get();
   services.model_name = std::filesystem::path(flags.load.model + "/").parent_path().filename();
-  services.has_chat_template = HasChatTemplate(flags.load.model);
+  services.chat_template = ChatTemplate::Load(flags.load.model);
+  if (const absl::Status& status = services.chat_template.status();
+      !status.ok() && !absl::IsNotFound(status)) {
+    Log(status.message());
+  }
   services.started = SteadyNow();
   QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
                          GrpcServer::Start(services, flags.listen));

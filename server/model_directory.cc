@@ -1,8 +1,6 @@
 #include "server/model_directory.h"
 
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "core/file.h"
@@ -25,17 +23,6 @@ absl::Status CheckModelDirectory(const std::string& path) {
     return absl::NotFoundError(absl::StrCat(path, ": has no config.json", kExpected));
   }
   return absl::OkStatus();
-}
-
-bool HasChatTemplate(const std::string& model) {
-  if (FileExists(model + "/chat_template.jinja")) return true;
-  // Not core/json: tokenizer_config.json often holds a model_max_length beyond 64 bits, which
-  // matters to nobody.
-  std::ifstream file(model + "/tokenizer_config.json", std::ios::binary);
-  if (!file) return false;
-  const auto config = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  const auto found = config.find("chat_template");
-  return found != config.end() && !found->is_null();
 }
 
 }  // namespace quire

@@ -11,9 +11,6 @@ namespace quire {
 // OK for a directory with a config.json; else one line with what is there and what was expected.
 absl::Status CheckModelDirectory(const std::string& path);
 
-// Whether the checkpoint brings a chat template, in a file of its own or in tokenizer_config.json.
-bool HasChatTemplate(const std::string& model);
-
 }  // namespace quire
 
 #endif  // QUIRE_SERVER_MODEL_DIRECTORY_H_

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/status_macros.h"
 #include "server/limits.h"
 
@@ -134,24 +135,33 @@ absl::Status DecodeResponse(const v1::Response& wire, Request& request, Response
   return absl::OkStatus();
 }
 
+absl::Status NoTokenizer() {
+  return absl::FailedPreconditionError(
+      "the model has no tokenizer.json, so it can't take text; send token_ids");
+}
+
+// `field` is where the text comes from.
+absl::Status DecodeText(const std::string& text, absl::string_view field, bool add_special_tokens,
+                        const CodecContext& context, DecodedRequest& decoded) {
+  if (context.tokenizer == nullptr) return NoTokenizer();
+  std::vector<TokenId>& prompt = decoded.request.prompt;
+  QUIRE_ASSIGN_OR_RETURN(prompt, context.tokenizer->Encode(text, add_special_tokens));
+  for (TokenId id : prompt) {
+    if (id < context.model->vocab_size) continue;
+    return Invalid(field, " holds the token ", id, ", which the model's vocabulary of ",
+                   context.model->vocab_size, " lacks");
+  }
+  if (decoded.response.echo_prompt) decoded.response.prompt_text = text;
+  return absl::OkStatus();
+}
+
 absl::Status DecodePrompt(const v1::GenerateRequest& wire, const CodecContext& context,
                           DecodedRequest& decoded) {
   std::vector<TokenId>& prompt = decoded.request.prompt;
   switch (wire.prompt_case()) {
-    case v1::GenerateRequest::kText: {
-      if (context.tokenizer == nullptr) {
-        return absl::FailedPreconditionError(
-            "the model has no tokenizer.json, so it can't take text; send token_ids");
-      }
-      QUIRE_ASSIGN_OR_RETURN(prompt, context.tokenizer->Encode(wire.text(), true));
-      for (TokenId id : prompt) {
-        if (id < context.model->vocab_size) continue;
-        return Invalid("text holds the token ", id, ", which the model's vocabulary of ",
-                       context.model->vocab_size, " lacks");
-      }
-      if (decoded.response.echo_prompt) decoded.response.prompt_text = wire.text();
+    case v1::GenerateRequest::kText:
+      QUIRE_RETURN_IF_ERROR(DecodeText(wire.text(), "text", true, context, decoded));
       break;
-    }
     case v1::GenerateRequest::kTokenIds:
       QUIRE_RETURN_IF_ERROR(
           CheckTokenIds(wire.token_ids().ids(), context.model->vocab_size, "token_ids"));
@@ -160,10 +170,13 @@ absl::Status DecodePrompt(const v1::GenerateRequest& wire, const CodecContext& c
         decoded.response.prompt_text = context.tokenizer->Decode(prompt, false);
       }
       break;
-    case v1::GenerateRequest::kChat:
-      return absl::FailedPreconditionError("chat prompts are not built yet; send text");
+    case v1::GenerateRequest::kChat: {
+      QUIRE_ASSIGN_OR_RETURN(const std::string text, RenderChat(wire.chat(), context));
+      QUIRE_RETURN_IF_ERROR(DecodeText(text, "chat", false, context, decoded));
+      break;
+    }
     case v1::GenerateRequest::PROMPT_NOT_SET:
-      return Invalid("prompt is not set; send text or token_ids");
+      return Invalid("prompt is not set; send text, token_ids or chat");
   }
   if (prompt.empty()) {
     return Invalid("the prompt is empty: it has 0 tokens; it needs one at least");
@@ -182,6 +195,21 @@ absl::Status CheckTokenIds(const google::protobuf::RepeatedField<uint32_t>& ids,
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> RenderChat(const v1::Chat& chat, const CodecContext& context) {
+  if (context.tokenizer == nullptr) return NoTokenizer();
+  if (context.chat_template == nullptr) {
+    return absl::FailedPreconditionError("the model has no chat template; send text");
+  }
+  if (!context.chat_template->ok()) {
+    return absl::FailedPreconditionError(context.chat_template->status().message());
+  }
+  return (**context.chat_template)->Render(chat, absl::Now());
+}
+
+size_t TextBytes(const v1::GenerateRequest& wire) {
+  return wire.text().size() + TextBytes(wire.chat());
 }
 
 absl::StatusOr<DecodedRequest> DecodeRequest(const v1::GenerateRequest& wire,

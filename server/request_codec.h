@@ -11,6 +11,7 @@
 #include "model/model_config.h"
 #include "quire/v1/generation.pb.h"
 #include "scheduler/request.h"
+#include "server/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quire {
@@ -37,7 +38,15 @@ struct DecodedRequest {
 struct CodecContext {
   const ModelConfig* model = nullptr;
   const Tokenizer* tokenizer = nullptr;
+  // Null, or why there is none.
+  const absl::StatusOr<std::unique_ptr<const ChatTemplate>>* chat_template = nullptr;
 };
+
+// The text of a chat, for the tokenizer without special tokens of its own: the template has written
+// them. FAILED_PRECONDITION where the model has no tokenizer or no template that can be used.
+absl::StatusOr<std::string> RenderChat(const v1::Chat& chat, const CodecContext& context);
+// The bytes of text that decoding goes through.
+size_t TextBytes(const v1::GenerateRequest& wire);
 
 // Decodes and tokenises: takes time in proportion to the text. INVALID_ARGUMENT names field, value
 // and limit; FAILED_PRECONDITION is for what this model or build can't do. A missing seed and

@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "engine/load_model.h"
+#include "server/chat_template.h"
 #include "server/live_requests.h"
 #include "server/request_codec.h"
 #include "server/worker_pool.h"
@@ -26,7 +27,9 @@ struct Services {
   LoadedModel* model = nullptr;
   const Tokenizer* tokenizer = nullptr;  // null where the checkpoint has none
   std::string model_name;
-  bool has_chat_template = false;
+  // Why there is none, for the requests that need it: NOT_FOUND where the checkpoint has none.
+  absl::StatusOr<std::unique_ptr<const ChatTemplate>> chat_template =
+      absl::NotFoundError("not loaded");
   absl::Time started;
   std::atomic<bool> draining{false};
 
@@ -38,7 +41,9 @@ struct Services {
   WriteWatch write_watch;
 
   Engine& engine() { return model->engine(); }
-  CodecContext codec() const { return {.model = &model->config(), .tokenizer = tokenizer}; }
+  CodecContext codec() const {
+    return {.model = &model->config(), .tokenizer = tokenizer, .chat_template = &chat_template};
+  }
 };
 
 }  // namespace quire

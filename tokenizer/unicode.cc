@@ -42,20 +42,6 @@ Utf8Sequence NextUtf8(absl::string_view bytes) {
   return {Utf8Kind::kValid, length};
 }
 
-size_t PreviousCharacter(absl::string_view text, size_t pos) {
-  do {
-    --pos;
-  } while ((static_cast<unsigned char>(text[pos]) & 0xC0) == 0x80);
-  return pos;
-}
-
-void AppendUtf8(char32_t code_point, std::string* out) {
-  utf8proc_uint8_t bytes[4];
-  const utf8proc_ssize_t count =
-      utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
-  out->append(reinterpret_cast<const char*>(bytes), count);
-}
-
 size_t AppendReplacingInvalid(absl::string_view bytes, std::string* out) {
   while (!bytes.empty()) {
     const Utf8Sequence next = NextUtf8(bytes);

@@ -1,4 +1,4 @@
-// UTF-8, and the character classes that the components of tokenizer.json speak of.
+// Ill-formed UTF-8, and the character classes that the components of tokenizer.json speak of.
 //
 // The classes are the `tokenizers` package's on every distribution: see unicode_data.h.
 #ifndef QUIRE_TOKENIZER_UNICODE_H_
@@ -8,34 +8,9 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "core/utf8.h"
 
 namespace quire {
-
-// Bytes of the character that starts with `lead`, in valid UTF-8.
-inline size_t Utf8Bytes(char lead) {
-  const auto byte = static_cast<unsigned char>(lead);
-  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
-// The character at text[pos]; `text` is valid UTF-8 and has one there.
-inline char32_t CodePointAt(absl::string_view text, size_t pos) {
-  const auto byte = [&](size_t i) -> char32_t { return static_cast<unsigned char>(text[pos + i]); };
-  const auto tail = [&](size_t i) { return byte(i) & 0x3F; };
-  switch (Utf8Bytes(text[pos])) {
-    case 1:
-      return byte(0);
-    case 2:
-      return (byte(0) & 0x1F) << 6 | tail(1);
-    case 3:
-      return (byte(0) & 0x0F) << 12 | tail(1) << 6 | tail(2);
-    default:
-      return (byte(0) & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3);
-  }
-}
-
-// Where the character before text[pos] starts; pos > 0.
-size_t PreviousCharacter(absl::string_view text, size_t pos);
-void AppendUtf8(char32_t code_point, std::string* out);
 
 enum class Utf8Kind { kValid, kInvalid, kUnfinished };
 

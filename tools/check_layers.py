@@ -18,10 +18,11 @@ EDGES = {
     "scheduler": {"core", "kvcache"},
     "model": {"core", "kvcache", "ops", "attention"},
     "tokenizer": {"core"},
+    "jinja": {"core"},
     "engine": {"core", "kvcache", "ops", "attention", "scheduler", "model"},
     # Of scheduler and model, the nouns that the engine's face is made of.
     "proto": {"quire"},
-    "server": {"core", "scheduler", "model", "engine", "tokenizer", "proto", "quire"},
+    "server": {"core", "scheduler", "model", "engine", "tokenizer", "jinja", "proto", "quire"},
     "client": {"proto", "quire"},
 }
 # The host half of the cache and the scheduler know counts and ids: no tensor, no device.

@@ -7,6 +7,7 @@ packages=(
   cmake ninja-build g++ pkg-config python3
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   libdnnl-dev libpcre2-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev
+  libedit-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   "$@"
 )

@@ -12,7 +12,7 @@ version=14
 tools/install_deps.sh "clang-format-$version"
 tools/check_layers.py
 
-folders=(core kvcache scheduler ops attention model engine tokenizer proto server client tests bench)
+folders=(core kvcache scheduler ops attention model engine tokenizer jinja proto server client tests bench)
 mapfile -t sources < <(find "${folders[@]}" -name '*.cc' -o -name '*.h' | sort)
 if [ "$mode" = --fix ]; then
   "clang-format-$version" -i "${sources[@]}"

@@ -40,6 +40,11 @@ int Interrupt::exit_code() const {
   return exit_code_;
 }
 
+int Interrupt::TakeExitCode() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(exit_code_, 0);
+}
+
 Interrupt::Scope::Scope(Interrupt& interrupt, std::function<void()> cancel)
     : interrupt_(interrupt) {
   const std::lock_guard<std::mutex> lock(interrupt_.mutex_);

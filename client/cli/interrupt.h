@@ -32,6 +32,8 @@ class Interrupt {
 
   // 128 + the signal that came; 0 if none has.
   int exit_code() const;
+  // The same, and as if none had come from now on: the next Scope hears of the next signal.
+  int TakeExitCode();
 
  private:
   [[noreturn]] void Listen();

@@ -26,6 +26,7 @@ Run Parse(int argc, char** argv, int& exit_code) {
   app.require_subcommand(1);
   Run run;
   AddGenerateCommand(app, run);
+  AddChatCommand(app, run);
   AddTokenizeCommand(app, run);
   AddCostCommand(app, run);
   AddAbortCommand(app, run);

@@ -37,6 +37,10 @@ void AddPromptFlags(CLI::App& command, RequestFlags& flags) {
       ->type_name("IDS")
       ->excludes("PROMPT")
       ->excludes("--file");
+  AddChatFlags(command, flags.chat);
+  for (const char* chat : {"--chat", "--system", "--message"}) {
+    command.get_option("--token-ids")->excludes(chat);
+  }
   command
       .add_option("--samples", flags.params.num_sequences, "Samples of the one prompt; 1 if unset")
       ->check(CLI::Range(1, 1 << 16))
@@ -116,16 +120,30 @@ void AddSchedulingFlags(CLI::App& command, RequestFlags& flags) {
 
 void AddRequestFlags(CLI::App& command, RequestFlags& flags) {
   AddPromptFlags(command, flags);
+  AddSettingFlags(command, flags);
+}
+
+void AddSettingFlags(CLI::App& command, RequestFlags& flags) {
   AddStoppingFlags(command, flags);
   AddSamplingFlags(command, flags);
   AddSchedulingFlags(command, flags);
 }
 
-absl::StatusOr<v1::GenerateRequest> BuildRequest(const RequestFlags& flags) {
+GenerateParams BuildParams(const RequestFlags& flags) {
   GenerateParams params = flags.params;
   if (flags.time_limit_seconds) params.time_limit = absl::Seconds(*flags.time_limit_seconds);
   for (const std::string& text : flags.logit_bias) {
     params.logit_bias.insert(ParseLogitBias(text).value());
+  }
+  return params;
+}
+
+absl::StatusOr<v1::GenerateRequest> BuildRequest(const RequestFlags& flags) {
+  const GenerateParams params = BuildParams(flags);
+  if (flags.chat.is_chat()) {
+    const absl::StatusOr<v1::Chat> chat = BuildChat(flags.chat, flags.prompt);
+    if (!chat.ok()) return chat.status();
+    return MakeRequest(*chat, params);
   }
   if (!flags.token_ids.empty()) return MakeRequest(ParseTokenIds(flags.token_ids).value(), params);
   const absl::StatusOr<std::string> text = ReadText(flags.prompt);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/cli/chat_flags.h"
 #include "client/cli/text_input.h"
 #include "client/request.h"
 
@@ -15,6 +16,7 @@ namespace quire::cli {
 struct RequestFlags {
   GenerateParams params;
   TextFlags prompt;
+  ChatFlags chat;
   // As written, before BuildRequest reads them.
   std::string token_ids;
   std::vector<std::string> logit_bias;
@@ -23,6 +25,11 @@ struct RequestFlags {
 
 void AddRequestFlags(CLI::App& command, RequestFlags& flags);
 
+// Without those of the prompt.
+void AddSettingFlags(CLI::App& command, RequestFlags& flags);
+
+// What the flags say beside the prompt.
+GenerateParams BuildParams(const RequestFlags& flags);
 // Reads the prompt from where the flags say.
 absl::StatusOr<v1::GenerateRequest> BuildRequest(const RequestFlags& flags);
 

@@ -94,13 +94,17 @@ class FakeServer::Service final : public v1::GenerationService::Service {
     return status;
   }
 
-  // A token for each byte, and 0 in front as BOS.
+  // A token for each byte, and 0 in front of texts as BOS.
   grpc::Status Tokenize(grpc::ServerContext* /*context*/, const v1::TokenizeRequest* request,
                         v1::TokenizeResponse* response) override {
-    if (!request->has_add_special_tokens() || request->add_special_tokens()) {
+    if (request->add_special_tokens() ||
+        (!request->has_add_special_tokens() && !request->has_chat())) {
       response->add_token_ids(0);
     }
     for (unsigned char byte : request->text()) response->add_token_ids(byte);
+    for (const v1::ChatMessage& message : request->chat().messages()) {
+      for (unsigned char byte : message.role() + message.content()) response->add_token_ids(byte);
+    }
     return grpc::Status::OK;
   }
 
@@ -142,6 +146,8 @@ class FakeServer::Service final : public v1::GenerationService::Service {
     response->set_vocab_size(256);
     response->set_capacity_tokens(4096);
     response->add_eos_token_ids(7);
+    const std::lock_guard<std::mutex> lock(mutex);
+    response->set_has_chat_template(has_chat_template);
     return grpc::Status::OK;
   }
 
@@ -162,6 +168,7 @@ class FakeServer::Service final : public v1::GenerationService::Service {
   int peak_streams = 0;
   int cancelled_streams = 0;
   bool aborted = false;
+  bool has_chat_template = true;
 
  private:
   Stream Begin(const v1::GenerateRequest& request) {
@@ -213,6 +220,11 @@ void FakeServer::SetServing(bool serving) {
 void FakeServer::SetStream(Stream stream) {
   const std::lock_guard<std::mutex> lock(service_->mutex);
   service_->stream = std::move(stream);
+}
+
+void FakeServer::SetHasChatTemplate(bool has) {
+  const std::lock_guard<std::mutex> lock(service_->mutex);
+  service_->has_chat_template = has;
 }
 
 grpc::Status FakeServer::Echo(grpc::ServerContext& /*context*/, const v1::GenerateRequest& request,

@@ -43,6 +43,9 @@ class FakeServer {
   const std::string& address() const { return address_; }
   void SetServing(bool serving);
 
+  // What GetModelInfo tells; true at first.
+  void SetHasChatTemplate(bool has);
+
   // What GenerateStream and Generate do from now on; Echo at first.
   void SetStream(Stream stream);
 

@@ -247,8 +247,10 @@ TEST_F(ServerE2e, BadRequestsGetTheirOwnCodesAndTheServerGoesOn) {
   ExpectRefused(Text("", 5), invalid, HasSubstr("the prompt is empty"));
   ExpectRefused({}, invalid, HasSubstr("prompt is not set"));
   bad = request;
+  bad.mutable_chat();
+  ExpectRefused(bad, invalid, HasSubstr("chat.messages is empty"));
   bad.mutable_chat()->add_messages()->set_content("hello");
-  ExpectRefused(bad, grpc::StatusCode::FAILED_PRECONDITION, HasSubstr("chat"));
+  ExpectRefused(bad, invalid, HasSubstr("chat.messages[0].role has 0 bytes; the range is 1 to 64"));
   bad = request;
   bad.set_regex("a+");
   ExpectRefused(bad, grpc::StatusCode::FAILED_PRECONDITION, HasSubstr("constraint"));
