@@ -48,7 +48,7 @@ const EncodeCase kCases[] = {
     {"Alibi", {8, 8, 64, 64, 0}, {33, 130}, {.alibi = true}},
     {"BiasShared", {4, 2, 64, 64, 0}, {33, 130}, {.bias = BiasKind::kShared}},
     {"BiasPerHead", {4, 2, 64, 64, 12}, {33, 130}, {.bias = BiasKind::kPerHead}},
-    {"Sinks", {4, 2, 64, 64, 0}, {1, 33, 600}, {.sinks = true}},
+    {"Sinks", {2, 1, 32, 32, 0}, {1, 33, 600}, {.sinks = true}},
     {"AllRules", {4, 2, 64, 32, 31}, {33, 600, 1}, kAll},
 };
 
