@@ -202,13 +202,13 @@ void BM_NormRopeWrite(benchmark::State& state, Machine& machine, int64_t tokens)
          });
 }
 
-void Register(Machine& machine, const std::string& name) {
-  const auto add = [&](const std::string& what, auto body) {
-    benchmark::RegisterBenchmark(absl::StrCat(what, "/", name).c_str(), body)->UseManualTime();
+void Register(Machine& machine, const std::string& heads) {
+  const auto add = [&](const std::string& name, auto body) {
+    benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime();
   };
   for (int64_t entries : {1, 8, 32}) {
     for (int64_t context : {512, 2048, 8192}) {
-      add(absl::StrCat("absorbed/batch", entries, "/ctx", context),
+      add(absl::StrCat("absorbed/batch", entries, "/ctx", context, "/", heads),
           [&machine, entries, context](benchmark::State& state) {
             BM_Absorbed(state, machine, entries, context);
           });
@@ -216,14 +216,14 @@ void Register(Machine& machine, const std::string& name) {
   }
   for (int64_t tokens : {32, 512, 2048}) {
     for (int64_t context : {0, 4096}) {
-      add(absl::StrCat("prefill/T", tokens, "/ctx", context),
+      add(absl::StrCat("prefill/T", tokens, "/ctx", context, "/", heads),
           [&machine, tokens, context](benchmark::State& state) {
             BM_Prefill(state, machine, tokens, context);
           });
     }
   }
   for (int64_t tokens : {1, 32, 512}) {
-    add(absl::StrCat("norm_rope_write/T", tokens),
+    add(absl::StrCat("norm_rope_write/T", tokens, "/", heads),
         [&machine, tokens](benchmark::State& state) { BM_NormRopeWrite(state, machine, tokens); });
   }
 }

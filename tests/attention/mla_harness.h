@@ -51,9 +51,10 @@ class UpProjection {
  public:
   explicit UpProjection(const MlaShape& shape, uint32_t seed = 7) : shape_(shape) {
     std::mt19937 random(seed);
-    std::normal_distribution<float> normal(0.0F, UnitScale(shape.latent_dim));
+    // Uniform: some shapes have millions.
+    const float size = std::sqrt(12.0F) * UnitScale(shape.latent_dim);
     weight_.resize(shape.latent_dim * shape.expanded_width());
-    for (float& w : weight_) w = normal(random);
+    for (float& w : weight_) w = size * (static_cast<float>(random() >> 8) * 0x1p-24F - 0.5F);
     sums_.resize(shape.expanded_width());
   }
 

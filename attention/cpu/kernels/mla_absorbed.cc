@@ -129,6 +129,16 @@ void AddValues(const MlaWork& w, int64_t tokens) {
   }
 }
 
+// The lines of the page behind that of `position` that row block `block` asks for: a share each.
+Lookahead AskForNext(const MlaWork& w, int64_t position, int64_t block, int64_t steps) {
+  const int64_t next = position + w.item.kv.block_tokens;
+  if (next >= w.item.kv_len) return {};
+  const int64_t lines = steps * w.item.kv.block_tokens / 16;  // 16 words each
+  const int64_t share = (lines + w.num_blocks - 1) / w.num_blocks;
+  return {w.KeysAt(next) + block * share * 64,
+          static_cast<int>((share * kTileBatch + steps - 1) / steps)};
+}
+
 // The tile of positions from `tile` on, of which those before `end` are seen.
 template <TileKind kKind>
 void RunTile(const MlaWork& w, int64_t tile, int64_t end) {
@@ -139,7 +149,8 @@ void RunTile(const MlaWork& w, int64_t tile, int64_t end) {
     for (int64_t block = 0; block < w.num_blocks; ++block) {
       const int64_t row = w.BlockRow(block);
       ScoreRows<kKind>(static_cast<int>(w.BlockRow(block + 1) - row), block_tokens,
-                       w.q + RowNumbers(kKind, row * w.score_dim), page, steps, {},
+                       w.q + RowNumbers(kKind, row * w.score_dim), page, steps,
+                       AskForNext(w, position, block, steps),
                        w.s + row * kTileTokens + (position - tile));
     }
     if (w.mla.rope_stride != 0) AddRopeScores<kKind>(w, page, position - tile);

@@ -164,8 +164,8 @@ inline void Transpose(Vec (&x)[16]) {
 
 // The halves of neighbouring lanes change places, then squares of 64-bit lanes are turned.
 inline void TransposePairs(Vec (&x)[8]) {
-  const __m512i middle = _mm512_broadcast_i32x4(
-      _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  const __m512i middle =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
   __m512d y[8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
