@@ -23,6 +23,9 @@ inline constexpr float kMaxPenalty = 100.0F;
 inline constexpr float kMinRepetitionPenalty = 0.01F;  // less makes logits overflow
 inline constexpr size_t kMaxNameBytes = 256;           // request_id, tenant, cache_salt
 inline constexpr int kMaxDetokenizeIds = 1 << 20;
+inline constexpr int kMaxEmbedInputs = 256;
+// Texts up to this are tokenised on gRPC's own threads.
+inline constexpr size_t kInlineTextBytes = 32 << 10;
 // Prompt events are cut into pieces of about this size.
 inline constexpr size_t kPromptPieceBytes = 256 << 10;
 

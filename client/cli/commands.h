@@ -16,6 +16,7 @@ inline constexpr int kExitUsage = 2;
 using Run = std::function<int()>;
 
 void AddGenerateCommand(CLI::App& app, Run& run);
+void AddEmbedCommand(CLI::App& app, Run& run);
 void AddTokenizeCommand(CLI::App& app, Run& run);
 void AddCostCommand(CLI::App& app, Run& run);
 void AddAbortCommand(CLI::App& app, Run& run);
