@@ -21,7 +21,6 @@ KvManager::KvManager(const KvManagerConfig& config)
       index_(GroupBlocks(config), config.block_tokens),
       block_tokens_(config.block_tokens) {
   QUIRE_CHECK_GT(config.block_tokens, 0);
-  QUIRE_CHECK(!config.groups.empty());
   int64_t total = 0;
   for (const KvGroupConfig& group : config.groups) {
     pools_.emplace_back(group.num_blocks);
