@@ -56,6 +56,11 @@ absl::StatusOr<v1::GenerateResponse> Client::Generate(const v1::GenerateRequest&
   return Call(&Stub::Generate, *stub_, *connection_, request, options);
 }
 
+absl::StatusOr<v1::EmbedResponse> Client::Embed(const v1::EmbedRequest& request,
+                                                const CallOptions& options) const {
+  return Call(&Stub::Embed, *stub_, *connection_, request, options);
+}
+
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request,
                                                       const CallOptions& options) const {
   return Call(&Stub::Tokenize, *stub_, *connection_, request, options);

@@ -14,8 +14,9 @@ DeviceArray<const T> View(const std::vector<T>& values) {
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows)
-    : kv_(kv), rope_rows_(rope_rows), ring_(depth) {
+BatchBuilder::BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows,
+                           int position_offset)
+    : kv_(kv), rope_rows_(rope_rows), position_offset_(position_offset), ring_(depth) {
   for (Staging& staging : ring_) {
     staging.groups.resize(kv.num_groups());
     staging.batch.model.groups.resize(kv.num_groups());
@@ -28,6 +29,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   next_ = (next_ + 1) % ring_.size();
   staging.token_ids.clear();
   staging.positions.clear();
+  staging.position_rows.clear();
   staging.rope_rows.clear();
   staging.batch.model.rope_spans.clear();
   staging.query_start.assign(1, 0);
@@ -44,7 +46,9 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   batch.model.num_rows = plan.num_rows;
   batch.model.num_generated_rows = plan.num_generated_rows;
   batch.model.token_ids = View(staging.token_ids);
-  batch.model.position_rows = View(staging.positions);
+  batch.model.position_rows = View(staging.position_rows);
+  batch.model.query_start = View(staging.query_start);
+  batch.model.rope_rows = View(staging.rope_rows);
   for (int group = 0; group < kv_.num_groups(); ++group) {
     const Staging::Group& arrays = staging.groups[group];
     batch.model.groups[group] = {.query_start = View(staging.query_start),
@@ -90,6 +94,7 @@ void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
     QUIRE_CHECK_LT(position, sequence.num_tokens());
     staging.token_ids.push_back(sequence.token(position));
     staging.positions.push_back(static_cast<int32_t>(position));
+    staging.position_rows.push_back(static_cast<int32_t>(position + position_offset_));
   }
   PackRopeRows(entry, staging);
   staging.query_start.push_back(static_cast<int32_t>(staging.token_ids.size()));
@@ -136,6 +141,12 @@ void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) {
     batch.scored_rows.push_back(scored.row);
     batch.scored_targets.push_back(scored.sequence->token(scored.position));
     batch.scored_top.push_back(scored.sequence->request().top_logprobs.value_or(0));
+  }
+  batch.pooled.clear();
+  for (const PooledRows& pooled : plan.pooled) {
+    batch.pooled.push_back({.first_row = pooled.first_row,
+                            .count = pooled.count,
+                            .sum = absl::MakeSpan(pooled.request->pool_sum)});
   }
 }
 

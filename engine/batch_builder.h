@@ -14,8 +14,10 @@ namespace quire {
 class BatchBuilder {
  public:
   // `depth` batches may be in use at a time. Each computes its own step rows of the rotation
-  // tables, before its other rows.
-  BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows = {});
+  // tables, before its other rows. `position_offset` is the row of position 0 in a table of learned
+  // positions.
+  BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows = {},
+               int position_offset = 0);
 
   // Packs the plan's rows. The batch stays valid until `depth` more have been built, and borrows
   // tokens and parameters from the plan's sequences until the plan commits. Every token of the
@@ -25,11 +27,12 @@ class BatchBuilder {
  private:
   // The arrays of one batch; their memory is kept from step to step.
   struct Staging {
-    std::vector<int32_t> token_ids;    // [T]
-    std::vector<int32_t> positions;    // [T]
-    std::vector<int32_t> rope_rows;    // [T]
-    std::vector<int32_t> query_start;  // [S + 1]
-    std::vector<int32_t> kv_len;       // [S]
+    std::vector<int32_t> token_ids;      // [T]
+    std::vector<int32_t> positions;      // [T]
+    std::vector<int32_t> position_rows;  // [T]
+    std::vector<int32_t> rope_rows;      // [T]
+    std::vector<int32_t> query_start;    // [S + 1]
+    std::vector<int32_t> kv_len;         // [S]
     struct Group {
       std::vector<int64_t> slots;        // [T]
       std::vector<int32_t> table_start;  // [S + 1]
@@ -46,6 +49,7 @@ class BatchBuilder {
 
   const KvManager& kv_;
   RopeRowLayout rope_rows_;
+  int position_offset_;
   std::vector<Staging> ring_;
   size_t next_ = 0;
 };

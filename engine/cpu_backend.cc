@@ -24,10 +24,17 @@ class CpuBackend : public Backend {
     std::unique_ptr<CpuBackend> made(new CpuBackend(isa, threads));
     made->ops_ = MakeCpuOps(made->pool_, made->memory_, isa, {.max_rows = max_batch_tokens});
     made->sampler_ = MakeCpuSampler(made->pool_, isa, model.vocab_size);
-    QUIRE_ASSIGN_OR_RETURN(made->attention_, MakeCpuAttention(made->pool_, made->memory_, isa,
-                                                              {.max_entries = max_batch_tokens,
-                                                               .max_head_dim = model.head_dim,
-                                                               .max_value_dim = model.value_dim}));
+    CpuAttentionLimits limits{.max_entries = max_batch_tokens,
+                              .max_head_dim = model.head_dim,
+                              .max_value_dim = model.value_dim};
+    if (model.is_encoder) {
+      limits.encoder_tokens = max_batch_tokens;  // a text is computed in one step
+      limits.encoder_token_bytes = int64_t{model.num_kv_heads} *
+                                   (model.head_dim + model.value_dim) *
+                                   static_cast<int64_t>(sizeof(float));  // or less
+    }
+    QUIRE_ASSIGN_OR_RETURN(made->attention_,
+                           MakeCpuAttention(made->pool_, made->memory_, isa, limits));
     return made;
   }
 

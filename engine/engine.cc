@@ -22,7 +22,7 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<Executor> executor)
     : config_(config),
       kv_(config.kv),
       scheduler_(config.scheduler, &kv_),
-      builder_(kv_, config.scheduler.pipeline_depth, config.rope_rows),
+      builder_(kv_, config.scheduler.pipeline_depth, config.rope_rows, config.position_offset),
       executor_(std::move(executor)),
       rope_(config.rope) {
   PublishQueue();
@@ -163,8 +163,16 @@ bool Engine::Post(Command command) {
 
 absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request> request,
                                                   std::function<void()> on_ready) {
-  QUIRE_RETURN_IF_ERROR(CheckFits(*request));
-  Submission made;
+  QUIRE_ASSIGN_OR_RETURN(BatchSubmission made,
+                         SubmitBatch({std::move(request)}, std::move(on_ready)));
+  return Submission{.key = made.first_key, .stream = std::move(made.stream)};
+}
+
+absl::StatusOr<Engine::BatchSubmission> Engine::SubmitBatch(
+    const std::vector<std::shared_ptr<const Request>>& requests, std::function<void()> on_ready) {
+  for (const auto& request : requests) QUIRE_RETURN_IF_ERROR(CheckFits(*request));
+  const auto count = static_cast<int64_t>(requests.size());
+  BatchSubmission made;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return absl::UnavailableError("the server is draining; try another one");
@@ -175,20 +183,28 @@ absl::StatusOr<Engine::Submission> Engine::Submit(std::shared_ptr<const Request>
           absl::StrCat("the queue is full: ", queued, " requests wait, the limit is ",
                        config_.max_queue, " (--max-queue); try again later"));
     }
-    const RequestKey key(next_key_++);
-    made.key = key;
-    made.stream = std::make_shared<TokenStream>(
-        std::move(on_ready), [this, key] { Post([this, key] { scheduler_.Resume(key); }); });
-    ++unread_submissions_;
-    commands_.push_back(
-        [this, key, request = std::move(request), stream = made.stream, rope = rope_] {
-          streams_.emplace(key, LiveStream{.stream = stream, .unfinished = request->num_sequences});
-          scheduler_.Add(key, request, SteadyNow(), rope);
-          const std::lock_guard<std::mutex> relock(mutex_);
-          --unread_submissions_;
-          ++waiting_requests_;
-          ++live_requests_;
-        });
+    const int64_t first = next_key_;
+    next_key_ += count;
+    made.first_key = RequestKey(first);
+    made.stream = std::make_shared<TokenStream>(std::move(on_ready), [this, first, count] {
+      Post([this, first, count] {
+        for (int64_t i = 0; i < count; ++i) scheduler_.Resume(RequestKey(first + i));
+      });
+    });
+    unread_submissions_ += count;
+    commands_.push_back([this, first, count, requests, stream = made.stream, rope = rope_] {
+      const absl::Time now = SteadyNow();
+      for (int64_t i = 0; i < count; ++i) {
+        const RequestKey key(first + i);
+        streams_.emplace(key,
+                         LiveStream{.stream = stream, .unfinished = requests[i]->num_sequences});
+        scheduler_.Add(key, requests[i], now, rope);
+      }
+      const std::lock_guard<std::mutex> relock(mutex_);
+      unread_submissions_ -= count;
+      waiting_requests_ += count;
+      live_requests_ += count;
+    });
   }
   work_.notify_one();
   return made;

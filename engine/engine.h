@@ -34,6 +34,7 @@ struct EngineConfig {
   int64_t max_queue = 1024;  // requests that wait for a slot
   RequestRope rope;          // of requests, until SetRope
   RopeRowLayout rope_rows;
+  int position_offset = 0;  // see BatchBuilder
 };
 
 struct KvGroupStats {
@@ -69,6 +70,15 @@ class Engine {
   // TokenStream.
   absl::StatusOr<Submission> Submit(std::shared_ptr<const Request> request,
                                     std::function<void()> on_ready);
+
+  struct BatchSubmission {
+    RequestKey first_key;  // the others follow it, in order
+    std::shared_ptr<TokenStream> stream;
+  };
+  // Several requests, all or none, whose events come through one stream. As a queue that has room
+  // for one takes them all, so that no number of them is refused for ever.
+  absl::StatusOr<BatchSubmission> SubmitBatch(
+      const std::vector<std::shared_ptr<const Request>>& requests, std::function<void()> on_ready);
 
   // These take effect at the next step; for a request that has ended, not at all.
   void Cancel(RequestKey key);

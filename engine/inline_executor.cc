@@ -14,6 +14,9 @@ class InlineExecutor : public Executor {
   void Submit(const StepBatch& batch) override {
     QUIRE_CHECK(!has_result_) << "a depth of 1";
     decoder_.Forward(batch.model);
+    for (const PoolSpan& span : batch.pooled) {
+      decoder_.SumHidden(span.first_row, span.count, span.sum);
+    }
     Draw(batch);
     Score(batch);
     has_result_ = true;

@@ -47,12 +47,14 @@ int64_t MaxTokens(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
 }  // namespace
 
 size_t MaxKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
+  if (kv_groups.groups.empty()) return 0;
   return TotalBytes(PoolsFor(kv_groups, scheduler, MaxTokens(kv_groups, scheduler)));
 }
 
 absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_groups,
                                                          const SchedulerConfig& scheduler,
                                                          size_t budget_bytes) {
+  if (kv_groups.groups.empty()) return std::vector<KvGroupStorage>{};
   const int block_tokens = kv_groups.groups.front().layout.block_tokens;
   const auto bytes_for = [&](int64_t blocks) {
     return TotalBytes(PoolsFor(kv_groups, scheduler, blocks * block_tokens));

@@ -40,10 +40,6 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const LoadOptions
 
 absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& progress) {
   QUIRE_ASSIGN_OR_RETURN(config_, ReadModelConfig(options.model));
-  if (config_.is_encoder) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(config_.architecture, " models do not run yet"));
-  }
   std::unique_ptr<WeightSource> source;
   if (options.random_weights) {
     source = RandomWeights(config_);
@@ -68,6 +64,8 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   QUIRE_RETURN_IF_ERROR(PlanContext(options, scheduler));
   scheduler.pipeline_depth = backend_->pipeline_depth();
   scheduler.share_generated_blocks = backend_->prefill_equals_decode() && !config_.mla;
+  scheduler.whole_prompts = config_.is_encoder;
+  scheduler.embedding_width = config_.hidden_size;
   scheduler.stall_limit = options.stall_limit;
   const int block_tokens =
       options.block_tokens > 0 ? options.block_tokens : backend_->default_block_tokens();
@@ -98,6 +96,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
       options.max_batch_tokens);
   engine.rope = rope;
   engine.rope_rows = limits.rope_rows;
+  engine.position_offset = config_.position_offset;
 
   // What fails fast goes before what takes long.
   QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
@@ -155,8 +154,9 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
   // Unasked, the cache takes at most half of what the rest leaves.
-  const size_t budget = options.kv_cache_bytes.value_or(
-      std::min({kDefaultKvBytes, left / 2, MaxKvBytes(kv_groups, scheduler)}));
+  const size_t most = MaxKvBytes(kv_groups, scheduler);
+  const size_t budget =
+      most == 0 ? 0 : options.kv_cache_bytes.value_or(std::min({kDefaultKvBytes, left / 2, most}));
   if (weights + activations + budget > available) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the model does not fit: weights ", Mebibytes(weights), " + activations and rope tables ",

@@ -5,11 +5,19 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/ids.h"
 #include "model/model_batch.h"
 #include "ops/sampler.h"
 
 namespace quire {
+
+// The sum of hidden states to add rows [first_row, first_row + count) to, in their order.
+struct PoolSpan {
+  int32_t first_row = 0;
+  int32_t count = 0;
+  absl::Span<float> sum;  // [E]
+};
 
 struct StepBatch {
   ModelBatch model;
@@ -22,6 +30,7 @@ struct StepBatch {
   std::vector<int32_t> scored_rows;
   std::vector<TokenId> scored_targets;
   std::vector<int32_t> scored_top;
+  std::vector<PoolSpan> pooled;
 };
 
 }  // namespace quire

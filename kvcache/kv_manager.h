@@ -29,7 +29,7 @@ struct KvGroupConfig {
 
 struct KvManagerConfig {
   int block_tokens = 0;
-  std::vector<KvGroupConfig> groups;
+  std::vector<KvGroupConfig> groups;  // none: nothing is cached (encoders)
   HashKey hash_key;
 };
 

@@ -196,6 +196,10 @@ void Decoder::Moe(const MoeWeights& weights, int64_t rows) {
   ops_.AddSigmoidGated(shared, gate, delta);
 }
 
+void Decoder::SumHidden(int64_t first, int64_t count, absl::Span<float> sum) {
+  ops_.SumRows(act_.normed.Rows(first, count), sum);
+}
+
 DeviceMatrix Decoder::Logits(DeviceArray<const int32_t> rows) {
   QUIRE_CHECK_LE(rows.size, limits_.max_logits_rows);
   const DeviceMatrix last = act_.last.Rows(0, rows.size);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "attention/attention.h"
 #include "core/device_memory.h"
 #include "kvcache/kv_storage.h"
@@ -33,12 +34,16 @@ class Decoder {
       Attention& attention, Mla* mla, DeviceMemory& memory);
 
   // Computes the batch's rows: writes their keys and values and leaves their hidden states, after
-  // the last norm, for Logits.
+  // the last norm, for Logits and SumHidden.
   void Forward(const ModelBatch& batch);
 
   // Logits fp32 [rows.size, V] of rows of the last batch; rows.size <= max_logits_rows. Valid until
   // the next call.
   DeviceMatrix Logits(DeviceArray<const int32_t> rows);
+
+  // Adds the hidden states of rows [first, first + count) of the last batch, in this order, to
+  // `sum` [E].
+  void SumHidden(int64_t first, int64_t count, absl::Span<float> sum);
 
   const ModelConfig& config() const { return config_; }
   const DecoderLimits& limits() const { return limits_; }

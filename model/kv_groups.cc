@@ -23,6 +23,7 @@ KvPageLayout PageLayout(const ModelConfig& config, int block_tokens, DType kv_dt
 
 KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype) {
   KvGroups made;
+  if (config.is_encoder) return made;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const int window = config.layers[layer].window;
     auto group = std::find_if(made.groups.begin(), made.groups.end(),

@@ -26,6 +26,7 @@ struct KvGroups {
   std::vector<KvPlace> places;  // [L]
 };
 
+// None for encoders, which keep nothing.
 KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype);
 
 }  // namespace quire

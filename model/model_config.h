@@ -16,6 +16,7 @@
 #include "attention/attention.h"
 #include "core/dtype.h"
 #include "core/ids.h"
+#include "core/pooling.h"
 #include "model/rope.h"
 #include "model/rope_scaling.h"
 #include "model/weight_names.h"
@@ -68,13 +69,6 @@ struct LayerConfig {
   int window = 0;  // 0: full attention
   int rope = 0;    // of ModelConfig::ropes
   bool moe = false;
-};
-
-// What pools the hidden states of a text into one vector.
-enum class Pooling : uint8_t {
-  kMean,  // of all tokens
-  kCls,   // the first token's
-  kLast,  // the last token's
 };
 
 struct ModelConfig {
@@ -136,6 +130,11 @@ struct ModelConfig {
   // What its authors pool by (1_Pooling/config.json of a sentence-transformers checkpoint); unset:
   // they don't say.
   std::optional<Pooling> pooling;
+
+  // What pools where nobody says.
+  Pooling default_pooling() const {
+    return pooling.value_or(is_encoder ? Pooling::kMean : Pooling::kLast);
+  }
 
   ModelRopes model_ropes() const {
     return {.own = ropes, .max_positions = max_position_embeddings};

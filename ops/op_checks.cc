@@ -164,6 +164,12 @@ void CheckApplyExperts(const ExpertsSpec& spec, const DeviceMatrix& x,
   }
 }
 
+void CheckSumRows(const DeviceMatrix& x, absl::Span<const float> sum) {
+  CheckIsAct(x);
+  CheckRows(x);
+  QUIRE_CHECK_EQ(x.cols, static_cast<int64_t>(sum.size()));
+}
+
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                      const DeviceMatrix& out) {
   CheckIsAct(x);

@@ -24,6 +24,7 @@ void CheckExpertsSpec(const ExpertsSpec& spec);
 void CheckApplyExperts(const ExpertsSpec& spec, const DeviceMatrix& x,
                        DeviceArray<const int32_t> ids, const DeviceMatrix& weights,
                        const DeviceMatrix& out);
+void CheckSumRows(const DeviceMatrix& x, absl::Span<const float> sum);
 void CheckGatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                      const DeviceMatrix& out);
 

@@ -189,6 +189,9 @@ class Ops {
   // out[r] = x[rows[r]]. x and out act [., E].
   virtual void GatherRows(const DeviceMatrix& x, DeviceArray<const int32_t> rows,
                           const DeviceMatrix& out) = 0;
+  // sum[i] += x[r, i] for r = 0, 1, ... in this order, in fp32. x act [R, E], sum [E] in host
+  // memory, whole when this returns.
+  virtual void SumRows(const DeviceMatrix& x, absl::Span<float> sum) = 0;
 };
 
 }  // namespace quire

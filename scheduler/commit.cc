@@ -48,6 +48,7 @@ void Scheduler::Commit(StepPlan plan, const StepResult& result, absl::Time now) 
   plan.logits_rows.clear();
   plan.samples.clear();
   plan.prompt_logprobs.clear();
+  plan.pooled.clear();
   plan.num_rows = 0;
   plan.num_generated_rows = 0;
   spare_plans_.push_back(std::move(plan));

@@ -125,6 +125,7 @@ void Scheduler::PlanRows(Sequence& sequence, int64_t end, StepPlan& plan) {
                             .kind = RowKind::kPrompt,
                             .epoch = sequence.epoch});
     PlanPromptLogprobs(sequence, begin, prompt_end, plan);
+    PlanPooling(sequence, begin, prompt_end, plan);
   }
   if (prompt_end < end) {
     plan.entries.push_back({.sequence = &sequence,
@@ -175,6 +176,25 @@ void Scheduler::PlanPromptLogprobs(Sequence& sequence, int64_t begin, int64_t en
   }
 }
 
+// Rows that a preemption makes compute again are in the sum already. Until ArrangeRows knows the
+// rows, first_row counts from the entry's first.
+void Scheduler::PlanPooling(Sequence& sequence, int64_t begin, int64_t end, StepPlan& plan) {
+  LiveRequest& live = *sequence.owner;
+  if (!live.request->pooling) return;
+  int64_t pool_begin = 0;
+  int64_t pool_end = sequence.prompt_tokens();
+  if (live.request->pooling == Pooling::kCls) pool_end = 1;
+  if (live.request->pooling == Pooling::kLast) pool_begin = pool_end - 1;
+  pool_begin = std::max({pool_begin, begin, live.pool_planned});
+  pool_end = std::min(pool_end, end);
+  if (pool_begin >= pool_end) return;
+  live.pool_planned = pool_end;
+  plan.pooled.push_back({.request = &live,
+                         .entry = static_cast<int32_t>(plan.entries.size()) - 1,
+                         .first_row = static_cast<int32_t>(pool_begin - begin),
+                         .count = static_cast<int32_t>(pool_end - pool_begin)});
+}
+
 // Generated rows first: kernels that follow the row's kind get each kind in one piece.
 void Scheduler::ArrangeRows(StepPlan& plan) const {
   for (RowKind kind : {RowKind::kGenerated, RowKind::kPrompt}) {
@@ -194,6 +214,9 @@ void Scheduler::ArrangeRows(StepPlan& plan) const {
     const PlanEntry& entry = plan.entries[scored.row];
     scored.row = entry.first_row + static_cast<int32_t>(scored.position - 1 - entry.begin);
   }
+  for (PooledRows& pooled : plan.pooled) {
+    pooled.first_row += plan.entries[pooled.entry].first_row;
+  }
   std::stable_partition(plan.entries.begin(), plan.entries.end(),
                         [](const PlanEntry& entry) { return entry.kind == RowKind::kGenerated; });
 }
@@ -205,7 +228,8 @@ PrefixHit Scheduler::MatchPrefix(Sequence& sequence) const {
   if (!config_.share_generated_blocks) {
     reusable = std::min(reusable, sequence.prompt_rows() - 1);
   }
-  if (request.bypass_prefix_cache || needs_every_row) reusable = 0;
+  const bool pools_early_rows = request.pooling && request.pooling != Pooling::kLast;
+  if (request.bypass_prefix_cache || needs_every_row || pools_early_rows) reusable = 0;
   const auto token = [&](int64_t position) { return sequence.token(position); };
   kv_->ExtendChain(sequence.kv, reusable, token);
   return kv_->Match(sequence.kv, static_cast<int32_t>(reusable / kv_->config().block_tokens),
@@ -244,6 +268,7 @@ void Scheduler::StartRunning(Sequence& sequence) {
 bool Scheduler::TryAdmit(Sequence& sequence, StepPlan& plan, absl::Time now) {
   // A preempted sequence whose last token is still being drawn waits for it.
   if (chunk_budget_ <= 0 || sequence.inflight_samples > 0) return false;
+  if (config_.whole_prompts && chunk_budget_ < sequence.prompt_tokens()) return false;
   if (OutgrowsRope(sequence)) SwitchRope(sequence);
   PrefixHit hit;
   if (!MakeRoomToAdmit(sequence, hit)) return false;

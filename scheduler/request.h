@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "core/ids.h"
+#include "core/pooling.h"
 #include "core/sampling_params.h"
 
 namespace quire {
@@ -33,6 +34,9 @@ struct Request {
   int num_sequences = 1;                // samples of the one prompt
   std::optional<int32_t> top_logprobs;  // unset: none; 0: of the chosen token only
   bool prompt_logprobs = false;         // reads no cached prefix: every row is computed
+  // Set: nothing is drawn (max_new_tokens is 0); the hidden states are pooled into
+  // Finish::embedding.
+  std::optional<Pooling> pooling;
   std::string cache_salt;
   bool bypass_prefix_cache = false;              // neither reads cached blocks nor leaves any
   absl::Time deadline = absl::InfiniteFuture();  // of SteadyNow; ends with DEADLINE_EXCEEDED

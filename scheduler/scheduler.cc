@@ -34,9 +34,19 @@ Scheduler::~Scheduler() = default;
 
 absl::Status Scheduler::CheckFits(const Request& request) const {
   const auto prompt = static_cast<int64_t>(request.prompt.size());
+  if (config_.whole_prompts && prompt > config_.max_batch_tokens) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "the text has ", prompt, " tokens; this model computes it in one step, and the limit is ",
+        config_.max_batch_tokens, " (--max-batch-tokens)"));
+  }
   const char* bound = capacity_tokens_ < config_.context_tokens
                           ? " tokens that the KV cache can hold (raise --kv-cache-bytes)"
                           : " tokens of the context";
+  if (request.pooling) {  // nothing comes after the prompt
+    if (prompt <= capacity_tokens_) return absl::OkStatus();
+    return absl::OutOfRangeError(absl::StrCat("the text has ", prompt, " tokens; the limit is the ",
+                                              capacity_tokens_, bound));
+  }
   if (prompt > capacity_tokens_ - 1) {
     return absl::OutOfRangeError(absl::StrCat("prompt has ", prompt, " tokens; the limit is ",
                                               capacity_tokens_ - 1, ", one less than the ",
@@ -77,6 +87,11 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
   live->end_ids = stopping.eos_token_ids;
   live->end_ids.insert(live->end_ids.end(), stopping.stop_token_ids.begin(),
                        stopping.stop_token_ids.end());
+  if (live->request->pooling) {
+    QUIRE_CHECK_EQ(live->max_new_tokens, 0);
+    QUIRE_CHECK_EQ(live->request->num_sequences, 1);
+    live->pool_sum.assign(config_.embedding_width, 0.0F);
+  }
   live->arrival = now;
   live->live_sequences = live->request->num_sequences;
   for (int index = 0; index < live->request->num_sequences; ++index) {
@@ -193,6 +208,7 @@ void Scheduler::FinishSequence(Sequence& sequence, FinishReason reason, const ab
   Finish finish{.reason = reason,
                 .stop_token = std::nullopt,
                 .status = status,
+                .embedding = {},
                 .usage = {.prompt_tokens = sequence.prompt_tokens(),
                           .cached_tokens = sequence.cached_tokens,
                           .completion_tokens = static_cast<int64_t>(sequence.output.size()),
@@ -200,6 +216,12 @@ void Scheduler::FinishSequence(Sequence& sequence, FinishReason reason, const ab
                 .timings = {}};
   if (reason == FinishReason::kEos || reason == FinishReason::kStopToken) {
     finish.stop_token = sequence.output.back();
+  }
+  if (reason == FinishReason::kMaxTokens && live.request->pooling) {
+    finish.embedding = std::move(live.pool_sum);
+    if (live.request->pooling == Pooling::kMean) {
+      for (float& value : finish.embedding) value /= static_cast<float>(sequence.prompt_tokens());
+    }
   }
   const absl::Time admitted = std::min(live.first_admitted, now);
   const absl::Time first_token = std::min(live.first_token, now);

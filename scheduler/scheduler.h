@@ -45,6 +45,9 @@ struct SchedulerConfig {
   // Whether blocks that hold generated positions may serve other prompts: only where prefill and
   // decode kernels agree to the bit.
   bool share_generated_blocks = false;
+  // A prompt is computed in one step, whole (encoders, which keep nothing from step to step).
+  bool whole_prompts = false;
+  int64_t embedding_width = 0;                     // E, of Finish::embedding
   absl::Duration stall_limit = absl::Seconds(30);  // a paused request fails after it
 };
 
@@ -135,6 +138,7 @@ class Scheduler {
   void PlanRows(Sequence& sequence, int64_t end, StepPlan& plan);
   void PlanSamples(Sequence& sequence, StepPlan& plan);
   void PlanPromptLogprobs(Sequence& sequence, int64_t begin, int64_t end, StepPlan& plan);
+  void PlanPooling(Sequence& sequence, int64_t begin, int64_t end, StepPlan& plan);
   bool TryAdmit(Sequence& sequence, StepPlan& plan, absl::Time now);
   bool MakeRoomToAdmit(Sequence& sequence, PrefixHit& hit);
   void StartRunning(Sequence& sequence);

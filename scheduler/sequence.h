@@ -83,6 +83,10 @@ struct LiveRequest {
   bool paused = false;
   std::vector<TokenLogprobs> prompt_logprobs;  // of prompt tokens 1.., until sent
   bool prompt_logprobs_sent = false;
+  // The sum of the hidden states that are pooled, [E]: rows [0, pool_planned) of the prompt have
+  // been given to plans, each once and in order, and nobody else writes to it.
+  std::vector<float> pool_sum;
+  int64_t pool_planned = 0;
 
   absl::Time arrival;
   absl::Time first_admitted = absl::InfiniteFuture();

@@ -44,6 +44,14 @@ struct PromptLogprobRow {
   int32_t row = 0;       // of the batch
 };
 
+// Rows [first_row, first_row + count) of the batch, to be added to LiveRequest::pool_sum.
+struct PooledRows {
+  LiveRequest* request = nullptr;
+  int32_t entry = 0;  // of the plan as it is being made
+  int32_t first_row = 0;
+  int32_t count = 0;
+};
+
 struct StepPlan {
   PlanId id;
   // Entries of generated rows first, then prompt rows. At most two per sequence.
@@ -52,6 +60,7 @@ struct StepPlan {
   std::vector<int32_t> logits_rows;  // rows of the batch that samples read
   std::vector<PlanSample> samples;
   std::vector<PromptLogprobRow> prompt_logprobs;
+  std::vector<PooledRows> pooled;
   int32_t num_rows = 0;
   int32_t num_generated_rows = 0;  // rows [0, n) of the batch
 

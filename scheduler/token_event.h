@@ -43,6 +43,7 @@ struct Finish {
   FinishReason reason = FinishReason::kFailed;
   std::optional<TokenId> stop_token;  // with kEos and kStopToken
   absl::Status status;                // with kFailed
+  std::vector<float> embedding;       // with kMaxTokens, if the request pools: [E]
   Usage usage;
   Timings timings;
 };

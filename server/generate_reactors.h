@@ -9,9 +9,6 @@
 
 namespace quire {
 
-// Texts up to this are tokenised on gRPC's own threads.
-inline constexpr size_t kInlineTextBytes = 32 << 10;
-
 // The reactor of a GenerateStream or Generate call; it deletes itself.
 grpc::ServerWriteReactor<v1::GenerateEvent>* StartGenerateStream(
     Services& services, grpc::CallbackServerContext& context, const v1::GenerateRequest& request);

@@ -21,6 +21,9 @@ namespace quire {
 // Not thread-safe: one reader at a time. Cancel may come from any thread.
 class Generation {
  public:
+  using Wire = v1::GenerateRequest;
+  static size_t TextBytes(const Wire& wire) { return quire::TextBytes(wire); }
+
   // Decodes, tokenises and submits; `on_ready` as TokenStream has it. Takes time in proportion to
   // the prompt.
   static absl::StatusOr<std::unique_ptr<Generation>> Start(Services& services,

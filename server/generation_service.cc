@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "server/checked_message.h"
+#include "server/embed_reactor.h"
 #include "server/generate_reactors.h"
 #include "server/grpc_status.h"
 #include "server/info.h"
@@ -144,6 +145,7 @@ void GenerationServiceImpl::CheckRequestsOf(const char* name,
 // Every method whose request holds strings.
 GenerationServiceImpl::GenerationServiceImpl(Services& services) : services_(services) {
   CheckRequestsOf("Generate", &GenerationServiceImpl::Generate);
+  CheckRequestsOf("Embed", &GenerationServiceImpl::Embed);
   CheckRequestsOf("Tokenize", &GenerationServiceImpl::Tokenize);
   CheckRequestsOf("EstimateCost", &GenerationServiceImpl::EstimateCost);
   CheckRequestsOf("Abort", &GenerationServiceImpl::Abort);
@@ -167,6 +169,12 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Generate(grpc::CallbackServerCo
 grpc::ServerWriteReactor<v1::GenerateEvent>* GenerationServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   return StartGenerateStream(services_, *context, *request);
+}
+
+grpc::ServerUnaryReactor* GenerationServiceImpl::Embed(grpc::CallbackServerContext* context,
+                                                       const v1::EmbedRequest* request,
+                                                       v1::EmbedResponse* response) {
+  return StartEmbed(services_, *context, *request, *response);
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::Tokenize(grpc::CallbackServerContext* context,
@@ -206,7 +214,9 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Abort(grpc::CallbackServerConte
   }
   const LiveRequests::Aborted aborted =
       services_.live_requests.Abort(request->tenant(), request->request_id());
-  if (aborted.key) services_.engine().Cancel(*aborted.key);
+  for (int64_t i = 0; i < aborted.count; ++i) {
+    services_.engine().Cancel(RequestKey(aborted.key->value() + i));
+  }
   response->set_aborted(aborted.was_live);
   return FinishNow(context, absl::OkStatus());
 }

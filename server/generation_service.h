@@ -17,6 +17,9 @@ class GenerationServiceImpl final : public v1::GenerationService::CallbackServic
                                      v1::GenerateResponse* response) override;
   grpc::ServerWriteReactor<v1::GenerateEvent>* GenerateStream(
       grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context,
+                                  const v1::EmbedRequest* request,
+                                  v1::EmbedResponse* response) override;
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
                                      const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override;

@@ -4,6 +4,7 @@
 
 #include "core/steady_time.h"
 #include "model/weights.h"
+#include "server/embed_codec.h"
 #include "server/limits.h"
 #include "server/wire.h"
 
@@ -38,6 +39,7 @@ void FillLimits(const EngineConfig& config, v1::LimitInfo& limits) {
   limits.set_max_temperature(kMaxTemperature);
   limits.set_max_penalty(kMaxPenalty);
   limits.set_max_bias(kMaxBias);
+  limits.set_max_embed_inputs(kMaxEmbedInputs);
   limits.set_max_streams_per_connection(kMaxStreamsPerConnection);
   ToWire(config.scheduler.stall_limit, *limits.mutable_stall_limit());
 }
@@ -59,6 +61,9 @@ void FillModelInfo(Services& services, v1::ModelInfo& info) {
   info.set_kv_bytes_per_token(model.kv_bytes_per_token());
   for (TokenId id : config.eos_token_ids) info.add_eos_token_ids(static_cast<uint32_t>(id));
   info.set_rope_scaling(FormatRopeChoice(services.engine().rope().choice));
+  info.set_hidden_size(static_cast<uint32_t>(config.hidden_size));
+  info.set_default_pooling(ToWire(config.default_pooling()));
+  info.set_generates(!config.is_encoder);
   info.set_has_tokenizer(services.tokenizer != nullptr);
   info.set_has_chat_template(services.chat_template.ok());
 }

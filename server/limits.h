@@ -26,6 +26,9 @@ inline constexpr int kMaxChatMessages = 1 << 14;
 inline constexpr size_t kMaxRoleBytes = 64;
 inline constexpr size_t kMaxChatBytes = 4 << 20;  // roles and contents together
 inline constexpr int kMaxDetokenizeIds = 1 << 20;
+inline constexpr int kMaxEmbedInputs = 256;
+// Texts up to this are tokenised on gRPC's own threads.
+inline constexpr size_t kInlineTextBytes = 32 << 10;
 // Prompt events are cut into pieces of about this size.
 inline constexpr size_t kPromptPieceBytes = 256 << 10;
 

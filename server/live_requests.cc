@@ -23,13 +23,15 @@ LiveRequests::Aborted LiveRequests::Abort(const std::string& tenant,
   const auto found = live_.find({tenant, request_id});
   if (found == live_.end()) return {};
   found->second.aborted = true;
-  return {.was_live = true, .key = found->second.key};
+  return {.was_live = true, .key = found->second.key, .count = found->second.count};
 }
 
-bool LiveRequests::SetKey(const std::pair<std::string, std::string>& name, RequestKey key) {
+bool LiveRequests::SetKeys(const std::pair<std::string, std::string>& name, RequestKey first,
+                           int64_t count) {
   const std::lock_guard<std::mutex> lock(mutex_);
   State& state = live_.find(name)->second;
-  state.key = key;
+  state.key = first;
+  state.count = count;
   return state.aborted;
 }
 

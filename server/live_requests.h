@@ -32,7 +32,11 @@ class LiveRequests {
     }
 
     // The engine has taken the request. True when it was aborted before.
-    bool SetKey(RequestKey key) { return registry_->SetKey(name_, key); }
+    bool SetKey(RequestKey key) { return SetKeys(key, 1); }
+    // The same where it took several, [first, first + count).
+    bool SetKeys(RequestKey first, int64_t count) {
+      return registry_->SetKeys(name_, first, count);
+    }
     // The id may be used again. Not thread-safe.
     void Free() {
       if (!std::exchange(freed_, true)) registry_->Remove(name_);
@@ -51,19 +55,21 @@ class LiveRequests {
   struct Aborted {
     bool was_live = false;
     std::optional<RequestKey> key;  // unset while the engine has not taken it
+    int64_t count = 0;              // keys from it on
   };
   // Whether no entry lives, waiting until then or until `deadline` (of SteadyNow).
   bool AwaitNone(absl::Time deadline);
 
-  // Marks it aborted; the caller cancels `key`.
+  // Marks it aborted; the caller cancels the keys.
   Aborted Abort(const std::string& tenant, const std::string& request_id);
 
  private:
   struct State {
     std::optional<RequestKey> key;
+    int64_t count = 0;
     bool aborted = false;
   };
-  bool SetKey(const std::pair<std::string, std::string>& name, RequestKey key);
+  bool SetKeys(const std::pair<std::string, std::string>& name, RequestKey first, int64_t count);
   void Remove(const std::pair<std::string, std::string>& name);
   void Leave();
 

@@ -30,11 +30,6 @@ absl::Status CheckPositive(absl::string_view field, float value, float high) {
   return Invalid(field, " is ", value, "; the range is above 0, to ", high);
 }
 
-absl::Status CheckName(absl::string_view field, const std::string& name) {
-  if (name.size() <= kMaxNameBytes) return absl::OkStatus();
-  return Invalid(field, " has ", name.size(), " bytes; the limit is ", kMaxNameBytes);
-}
-
 uint64_t RandomWord() {
   thread_local std::random_device random;
   return uint64_t{random()} << 32 | random();
@@ -143,14 +138,8 @@ absl::Status NoTokenizer() {
 // `field` is where the text comes from.
 absl::Status DecodeText(const std::string& text, absl::string_view field, bool add_special_tokens,
                         const CodecContext& context, DecodedRequest& decoded) {
-  if (context.tokenizer == nullptr) return NoTokenizer();
-  std::vector<TokenId>& prompt = decoded.request.prompt;
-  QUIRE_ASSIGN_OR_RETURN(prompt, context.tokenizer->Encode(text, add_special_tokens));
-  for (TokenId id : prompt) {
-    if (id < context.model->vocab_size) continue;
-    return Invalid(field, " holds the token ", id, ", which the model's vocabulary of ",
-                   context.model->vocab_size, " lacks");
-  }
+  QUIRE_ASSIGN_OR_RETURN(decoded.request.prompt,
+                         EncodeText(text, context, field, add_special_tokens));
   if (decoded.response.echo_prompt) decoded.response.prompt_text = text;
   return absl::OkStatus();
 }
@@ -186,6 +175,30 @@ absl::Status DecodePrompt(const v1::GenerateRequest& wire, const CodecContext& c
 
 }  // namespace
 
+absl::Status CheckName(absl::string_view field, const std::string& name) {
+  if (name.size() <= kMaxNameBytes) return absl::OkStatus();
+  return Invalid(field, " has ", name.size(), " bytes; the limit is ", kMaxNameBytes);
+}
+
+std::string NameRequest(const std::string& given, absl::string_view prefix) {
+  if (!given.empty()) return given;
+  return absl::StrCat(prefix, absl::Hex(RandomWord(), absl::kZeroPad16));
+}
+
+absl::StatusOr<std::vector<TokenId>> EncodeText(const std::string& text,
+                                                const CodecContext& context,
+                                                absl::string_view field, bool add_special_tokens) {
+  if (context.tokenizer == nullptr) return NoTokenizer();
+  QUIRE_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
+                         context.tokenizer->Encode(text, add_special_tokens));
+  for (TokenId id : ids) {
+    if (id < context.model->vocab_size) continue;
+    return Invalid(field, " holds the token ", id, ", which the model's vocabulary of ",
+                   context.model->vocab_size, " lacks");
+  }
+  return ids;
+}
+
 absl::Status CheckTokenIds(const google::protobuf::RepeatedField<uint32_t>& ids, int64_t vocab_size,
                            absl::string_view field) {
   for (uint32_t id : ids) {
@@ -214,6 +227,10 @@ size_t TextBytes(const v1::GenerateRequest& wire) {
 
 absl::StatusOr<DecodedRequest> DecodeRequest(const v1::GenerateRequest& wire,
                                              const CodecContext& context, absl::Time deadline) {
+  if (context.model->is_encoder) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this model only embeds: a ", context.model->architecture, " can't generate; call Embed"));
+  }
   DecodedRequest decoded;
   Request& request = decoded.request;
   QUIRE_RETURN_IF_ERROR(CheckName("request_id", wire.request_id()));
@@ -237,9 +254,7 @@ absl::StatusOr<DecodedRequest> DecodeRequest(const v1::GenerateRequest& wire,
     return absl::FailedPreconditionError(
         "stopping.stop_strings needs text, and the model has no tokenizer.json");
   }
-  request.request_id = wire.request_id().empty()
-                           ? absl::StrCat("gen-", absl::Hex(RandomWord(), absl::kZeroPad16))
-                           : wire.request_id();
+  request.request_id = NameRequest(wire.request_id(), "gen-");
   request.tenant = wire.tenant();
   request.priority = wire.priority();
   request.cache_salt = wire.cache_salt();

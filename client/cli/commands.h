@@ -17,6 +17,7 @@ using Run = std::function<int()>;
 
 void AddGenerateCommand(CLI::App& app, Run& run);
 void AddChatCommand(CLI::App& app, Run& run);
+void AddEmbedCommand(CLI::App& app, Run& run);
 void AddTokenizeCommand(CLI::App& app, Run& run);
 void AddCostCommand(CLI::App& app, Run& run);
 void AddAbortCommand(CLI::App& app, Run& run);

@@ -21,18 +21,34 @@ struct InfoFlags {
   bool json = false;
 };
 
+const char* PoolingText(v1::Pooling pooling) {
+  switch (pooling) {
+    case v1::POOLING_MEAN:
+      return "mean";
+    case v1::POOLING_CLS:
+      return "cls: the first token";
+    case v1::POOLING_LAST:
+      return "last: the last token";
+    default:
+      return "what the request says";
+  }
+}
+
 std::string ModelText(const v1::ModelInfo& model) {
   return absl::StrFormat(
       "model       %s: %s (%s), %s parameters, %s\n"
       "            %d layers, vocabulary %d, context %d tokens\n"
       "capacity    %d tokens a sequence, %s of KV cache a token\n"
       "rotation    %s\n"
+      "embeddings  %d values, pooled by %s%s\n"
       "tokenizer   %s; chat template: %s; end tokens: %s\n",
       model.name(), model.architecture(), model.model_type(), FormatCount(model.parameters()),
       model.dtype(), model.num_layers(), model.vocab_size(), model.context_tokens(),
       model.capacity_tokens(), FormatBytes(model.kv_bytes_per_token()),
       model.rope_scaling() == "model" ? "scaled as config.json says"
                                       : absl::StrCat("new requests: ", model.rope_scaling()),
+      model.hidden_size(), PoolingText(model.default_pooling()),
+      model.generates() ? "" : "; the model only embeds",
       model.has_tokenizer() ? "yes" : "none: prompts must be token ids",
       model.has_chat_template() ? "yes" : "none",
       model.eos_token_ids().empty() ? "none" : FormatTokenIds(model.eos_token_ids()));

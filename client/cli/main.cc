@@ -20,13 +20,14 @@ constexpr char kFooter[] =
 
 // What the command line asks for; empty if it has been dealt with, with the exit code.
 Run Parse(int argc, char** argv, int& exit_code) {
-  CLI::App app("quire: generates, measures and looks after a quire-server.", "quire");
+  CLI::App app("quire: generates, embeds, measures and looks after a quire-server.", "quire");
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", "quire " QUIRE_VERSION);
   app.require_subcommand(1);
   Run run;
   AddGenerateCommand(app, run);
   AddChatCommand(app, run);
+  AddEmbedCommand(app, run);
   AddTokenizeCommand(app, run);
   AddCostCommand(app, run);
   AddAbortCommand(app, run);

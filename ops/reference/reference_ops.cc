@@ -277,6 +277,13 @@ class ReferenceOps : public Ops {
     }
   }
 
+  void SumRows(const DeviceMatrix& x, absl::Span<float> sum) override {
+    CheckSumRows(x, sum);
+    for (int64_t i = 0; i < x.cols; ++i) {
+      for (int64_t r = 0; r < x.rows; ++r) sum[i] += LoadElement(x, r, i);
+    }
+  }
+
  private:
   static void AddRow(const DeviceMatrix& x, double scale, int64_t row, const DeviceMatrix& out) {
     for (int64_t i = 0; i < out.cols; ++i) {

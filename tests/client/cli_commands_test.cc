@@ -58,6 +58,7 @@ TEST(CliWithoutServer, WrongUsageExits2AndPointsToTheHelp) {
            {"generate", "--max-tokens", "-1", "Once"},
            {"bench", "--goodput", "speed:1"},
            {"bench", "--request-rate", "0"},
+           {"embed", "--pooling", "max", "text"},
            {"rope-scaling", "linear:x"},
            {"rope-scaling"},
            {"abort"}}) {
@@ -77,8 +78,8 @@ TEST(CliWithoutServer, WhatIsNotKnownIsNamedBeforeWhatIsMissing) {
 
 TEST(CliWithoutServer, HelpAndVersionSucceed) {
   EXPECT_THAT(RunQuire({"--version"}).out, StartsWith("quire "));
-  for (const char* command :
-       {"generate", "tokenize", "cost", "abort", "info", "health", "rope-scaling", "bench"}) {
+  for (const char* command : {"generate", "embed", "tokenize", "cost", "abort", "info", "health",
+                              "rope-scaling", "bench"}) {
     const CommandResult result = RunQuire({command, "--help"});
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_THAT(result.out, AllOf(HasSubstr(absl::StrCat("Usage: quire ", command)),
@@ -93,6 +94,29 @@ TEST_F(Cli, TokenizePrintsIdsThatDecodeReadsBack) {
   EXPECT_EQ(Quire("tokenize", {"--decode", "0,104,105", "--keep-special"}).out, "<s>hi");
   EXPECT_EQ(Quire("tokenize", {"--json", "hi"}).out, "{\"token_ids\":[0,104,105]}\n");
   EXPECT_EQ(Quire("tokenize", {"--json", "--decode", "104"}).out, "{\"text\":\"h\"}\n");
+}
+
+TEST_F(Cli, EmbedPrintsALineForEachText) {
+  EXPECT_EQ(Quire("embed", {"hi", "you"}).out, "2.0999999 0 1\n3.0999999 0 1\n");
+  EXPECT_EQ(Quire("embed", {"--pooling", "last", "--no-normalize"}, {.input = "a\nbcd\n"}).out,
+            "1.10000002 3 0\n3.0999999 3 0\n");
+  EXPECT_EQ(Quire("embed", {"--json", "--pooling", "cls", "hi", "y"}).out,
+            "{\"index\":0,\"embedding\":[2.1,2.0,1.0]}\n"
+            "{\"index\":1,\"embedding\":[1.1,2.0,1.0]}\n");
+  const CommandResult empty = Quire("embed", {}, {.input = "\n"});
+  EXPECT_EQ(empty.exit_code, 1);
+  EXPECT_THAT(empty.err, HasSubstr("there is no text"));
+  EXPECT_THAT(Quire("embed", {""}).err, HasSubstr("INVALID_ARGUMENT: inputs[0] is empty"));
+}
+
+TEST_F(Cli, EmbedAsksForManyTextsInSeveralCallsAndKeepsTheirOrder) {
+  std::string input;
+  std::string want;
+  for (int i = 0; i < 600; ++i) {
+    input += std::string(1 + i % 7, 'x') + "\n";
+    want += absl::StrCat("{\"index\":", i, ",\"embedding\":[", 1 + i % 7, ".1,0.0,1.0]}\n");
+  }
+  EXPECT_EQ(Quire("embed", {"--json"}, {.input = input}).out, want);
 }
 
 TEST_F(Cli, CostTellsWhetherARequestFits) {

@@ -108,6 +108,19 @@ class FakeServer::Service final : public v1::GenerationService::Service {
     return grpc::Status::OK;
   }
 
+  // {bytes of the text, pooling, normalize}
+  grpc::Status Embed(grpc::ServerContext* /*context*/, const v1::EmbedRequest* request,
+                     v1::EmbedResponse* response) override {
+    for (const v1::EmbedInput& input : request->inputs()) {
+      if (input.text().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "inputs[0] is empty"};
+      v1::Embedding* embedding = response->add_embeddings();
+      embedding->add_values(static_cast<float>(input.text().size()) + 0.1F);
+      embedding->add_values(static_cast<float>(request->pooling()));
+      embedding->add_values(request->normalize() ? 1.0F : 0.0F);
+    }
+    return grpc::Status::OK;
+  }
+
   grpc::Status Detokenize(grpc::ServerContext* /*context*/, const v1::DetokenizeRequest* request,
                           v1::DetokenizeResponse* response) override {
     for (uint32_t id : request->token_ids()) {

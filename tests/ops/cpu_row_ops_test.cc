@@ -8,6 +8,7 @@
 #include "core/elements.h"
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/reference/reference_ops.h"
 #include "tests/testing/isas.h"
 #include "tests/testing/linears.h"
 #include "tests/testing/matrix.h"
@@ -85,6 +86,23 @@ TEST_P(CpuRowOpsTest, GatherRowsCopiesRows) {
     HostMatrix out(act, 5, 40, 41);
     ops_->GatherRows(x.view(), {rows.data(), 5}, out.view());
     for (int64_t r = 0; r < 5; ++r) EXPECT_TRUE(out.SameRowBits(r, x, rows[r]));
+  }
+}
+
+TEST_P(CpuRowOpsTest, SumRowsHasTheReferencesBitsHoweverTheRowsAreCut) {
+  const auto reference = MakeReferenceOps(memory_);
+  for (const DType act : {DType::kFloat32, DType::kBFloat16}) {
+    HostMatrix x(act, 23, 40, 44);
+    x.FillNormal(1);
+    std::vector<float> whole(40, 0.5F);
+    std::vector<float> cut = whole;
+    std::vector<float> want = whole;
+    ops_->SumRows(x.view(), absl::MakeSpan(whole));
+    ops_->SumRows(x.view().Rows(0, 9), absl::MakeSpan(cut));
+    ops_->SumRows(x.view().Rows(9, 14), absl::MakeSpan(cut));
+    reference->SumRows(x.view(), absl::MakeSpan(want));
+    EXPECT_EQ(whole, want);
+    EXPECT_EQ(cut, want);
   }
 }
 

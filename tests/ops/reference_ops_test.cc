@@ -176,5 +176,16 @@ TEST_F(ReferenceOpsTest, GatherRowsMayRepeatRows) {
   EXPECT_EQ(out.at(2, 0), 0);
 }
 
+TEST_F(ReferenceOpsTest, SumRowsAddsEachRowToWhatIsThere) {
+  HostMatrix x(DType::kFloat32, 2, 2);
+  x.set(0, 0, 1);
+  x.set(0, 1, 2);
+  x.set(1, 0, 10);
+  x.set(1, 1, 20);
+  std::vector<float> sum = {100, 200};
+  ops_->SumRows(x.view(), absl::MakeSpan(sum));
+  EXPECT_EQ(sum, (std::vector<float>{111, 222}));
+}
+
 }  // namespace
 }  // namespace quire
