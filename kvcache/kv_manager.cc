@@ -71,6 +71,7 @@ int32_t KvManager::FirstVisibleBlock(int group, int64_t position) const {
 
 PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt token) const {
   max_blocks = std::min(max_blocks, static_cast<int32_t>(kv.chain.size()) - 1);
+  if (pools_.empty()) max_blocks = 0;  // nothing is kept that a hit could stand for
   // Nodes up to the first block that some full group lacks.
   PrefixHit hit;
   std::vector<int32_t> nodes;

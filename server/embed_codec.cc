@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<TokenId>> DecodeInput(const v1::EmbedInput& wire,
   std::vector<TokenId> ids;
   switch (wire.input_case()) {
     case v1::EmbedInput::kText: {
-      QUIRE_ASSIGN_OR_RETURN(ids, EncodeText(wire.text(), context, field + ".text"));
+      QUIRE_ASSIGN_OR_RETURN(ids, EncodeText(wire.text(), context, field + ".text", true));
       break;
     }
     case v1::EmbedInput::kTokenIds:

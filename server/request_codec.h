@@ -60,8 +60,7 @@ absl::Status CheckName(absl::string_view field, const std::string& name);
 std::string NameRequest(const std::string& given, absl::string_view prefix);
 absl::StatusOr<std::vector<TokenId>> EncodeText(const std::string& text,
                                                 const CodecContext& context,
-                                                absl::string_view field,
-                                                bool add_special_tokens = true);
+                                                absl::string_view field, bool add_special_tokens);
 
 // OK, or INVALID_ARGUMENT naming the first id that the vocabulary lacks.
 absl::Status CheckTokenIds(const google::protobuf::RepeatedField<uint32_t>& ids, int64_t vocab_size,

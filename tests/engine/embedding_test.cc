@@ -172,33 +172,6 @@ TEST(Embedding, ReadsThePrefixCacheForTheLastTokenAlone) {
   }
 }
 
-// Rows that a preemption makes compute again count once.
-TEST(Embedding, APreemptedTextHasTheSameMean) {
-  const auto roomy = Load("qwen3_embedding");
-  const auto ids = Texts("qwen3_embedding").back().at("ids").get<std::vector<TokenId>>();
-  const Vector want = Embedded(*roomy, ids, Pooling::kMean);
-  // Room for 8 pages; the text takes 6 of them, and the urgent request 4.
-  const size_t page_bytes = roomy->block_bytes()[0];
-  const auto tight = Load("qwen3_embedding", {DType::kFloat32, 8, 8 * page_bytes});
-  int64_t preemptions = 0;
-  for (int round = 0; round < 50 && preemptions == 0; ++round) {
-    testing::Call text(tight->engine(), Embed(ids, Pooling::kMean));
-    Request urgent;
-    urgent.prompt.assign(ids.begin(), ids.begin() + 40);
-    urgent.priority = 1;
-    urgent.bypass_prefix_cache = true;
-    urgent.stopping.max_new_tokens = 20;
-    const absl::Time until = absl::Now() + absl::Microseconds(100 * round);
-    while (absl::Now() < until) {
-    }
-    testing::Run(tight->engine(), urgent);
-    const testing::Outcome& outcome = text.AwaitEnd();
-    preemptions = outcome.sequences[0].finish->usage.preemptions;
-    EXPECT_EQ(EmbeddingOf(outcome), want);
-  }
-  EXPECT_GT(preemptions, 0);
-}
-
 TEST(Embedding, CancelAndDeadlineEndItAndFreeItsPages) {
   const auto model = Load("qwen3_embedding", {DType::kFloat32, 8});
   const auto ids = Texts("qwen3_embedding").back().at("ids").get<std::vector<TokenId>>();
