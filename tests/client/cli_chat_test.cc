@@ -164,6 +164,7 @@ TEST_F(CliChat, CtrlDQuits) {
   Terminal terminal = Sit();
   ASSERT_TRUE(terminal.Await("fake, 4096 tokens of context"));
   ASSERT_TRUE(terminal.Await("> "));
+  ASSERT_TRUE(terminal.AwaitRaw());
   terminal.Type("\x04");
   EXPECT_EQ(terminal.Wait(), 0) << terminal.shown();
   EXPECT_TRUE(terminal.IsCooked());

@@ -12,6 +12,7 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "gtest/gtest.h"
 
@@ -76,6 +77,15 @@ bool Terminal::IsCooked() const {
   termios settings = {};
   return tcgetattr(slave_, &settings) == 0 && (settings.c_lflag & ICANON) != 0 &&
          (settings.c_lflag & ECHO) != 0;
+}
+
+bool Terminal::AwaitRaw() const {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (IsCooked()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 int Terminal::Wait() {

@@ -25,6 +25,9 @@ class Terminal {
   const std::string& shown() const { return shown_; }
   // Whether the terminal echoes and takes whole lines, as before the program.
   bool IsCooked() const;
+  // Waits until the program takes single keys: before, Ctrl-D is the terminal's, and lost when it
+  // changes hands. False after ten seconds.
+  bool AwaitRaw() const;
   // Waits for the program's end: its exit code, or 128 + the signal that ended it.
   int Wait();
 
