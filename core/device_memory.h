@@ -87,6 +87,13 @@ struct DeviceMatrix {
     view.rows = count;
     return view;
   }
+  // Columns [begin, begin + count).
+  DeviceMatrix Columns(int64_t begin, int64_t count) const {
+    DeviceMatrix view = *this;
+    view.data = static_cast<char*>(data) + begin * static_cast<int64_t>(DTypeBytes(dtype));
+    view.cols = count;
+    return view;
+  }
 };
 
 // A flat array in device memory, borrowed.

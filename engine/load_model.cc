@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "engine/kv_budget.h"
-#include "model/mla_weights.h"
+#include "model/mla_block.h"
 #include "model/weight_source.h"
 
 namespace quire {
@@ -53,7 +53,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
   QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));
   if (config_.mla) {
-    QUIRE_ASSIGN_OR_RETURN(mla_, backend_->MakeMla({.shape = DescribeMla(config_).shape,
+    QUIRE_ASSIGN_OR_RETURN(mla_, backend_->MakeMla({.shape = config_.mla->shape,
                                                     .max_rows = options.max_batch_tokens,
                                                     .cache_dtype = act_dtype_}));
   }
@@ -148,8 +148,7 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
   size_t activations = Activations::Bytes(config_, act_dtype_, limits) +
                        RopeTables::Bytes(config_.model_ropes(), limits.rope_rows);
   if (config_.mla) {
-    activations +=
-        MlaBlock::ActivationBytes(DescribeMla(config_), act_dtype_, options.max_batch_tokens);
+    activations += MlaBlock::ActivationBytes(*config_.mla, act_dtype_, options.max_batch_tokens);
   }
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;

@@ -2,41 +2,9 @@
 
 #include <algorithm>
 
+#include "model/arena.h"
+
 namespace quire {
-namespace {
-
-constexpr size_t kAlignment = 256;
-
-// Hands out pieces of a buffer, or counts their bytes where there is none.
-class Arena {
- public:
-  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
-
-  DeviceMatrix Matrix(DType dtype, int64_t rows, int64_t cols) {
-    return {.data = Take(static_cast<size_t>(rows * cols) * DTypeBytes(dtype)),
-            .dtype = dtype,
-            .rows = rows,
-            .cols = cols,
-            .row_stride = cols};
-  }
-  int32_t* Ids(int64_t count) {
-    return static_cast<int32_t*>(Take(static_cast<size_t>(count) * sizeof(int32_t)));
-  }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void* Take(size_t bytes) {
-    char* taken = base_ + bytes_;
-    bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return taken;
-  }
-
-  char* base_;
-  size_t bytes_ = 0;
-};
-
-}  // namespace
-
 Activations Activations::Lay(const ModelConfig& config, DType act_dtype,
                              const DecoderLimits& limits, void* base, size_t& bytes) {
   constexpr DType kFloat = DType::kFloat32;
@@ -58,9 +26,9 @@ Activations Activations::Lay(const ModelConfig& config, DType act_dtype,
   act.up = arena.Matrix(act_dtype, rows, (config.gated_mlp ? 2 : 1) * ffn);
   act.gated = arena.Matrix(act_dtype, rows, ffn);
   if (config.moe) {
-    act.router_logits = arena.Matrix(kFloat, rows, config.moe->num_experts);
-    act.chosen = arena.Matrix(kFloat, rows, config.moe->top_k);
-    act.expert_ids = arena.Ids(rows * config.moe->top_k);
+    act.router_logits = arena.Matrix(kFloat, rows, config.moe->routing.num_experts);
+    act.chosen = arena.Matrix(kFloat, rows, config.moe->routing.top_k);
+    act.expert_ids = arena.Ids(rows * config.moe->routing.top_k);
     if (shared > 0) act.shared = arena.Matrix(kFloat, rows, hidden);
     if (config.moe->shared_gate) act.shared_gate = arena.Matrix(kFloat, rows, 1);
   }

@@ -5,7 +5,6 @@
 #include "core/check.h"
 #include "core/elements.h"
 #include "core/status_macros.h"
-#include "model/mla_weights.h"
 
 namespace quire {
 
@@ -18,9 +17,9 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   QUIRE_ASSIGN_OR_RETURN(decoder->rope_,
                          RopeTables::Create(config.model_ropes(), limits.rope_rows, memory));
   if (config.mla) {
-    QUIRE_ASSIGN_OR_RETURN(decoder->mla_,
-                           MlaBlock::Create(DescribeMla(config), act_dtype, limits.max_batch_tokens,
-                                            ops, *mla, memory));
+    QUIRE_ASSIGN_OR_RETURN(
+        decoder->mla_,
+        MlaBlock::Create(*config.mla, act_dtype, limits.max_batch_tokens, ops, *mla, memory));
   }
   size_t bytes = Activations::Bytes(config, act_dtype, limits);
   QUIRE_ASSIGN_OR_RETURN(decoder->buffer_, memory.Allocate(bytes, "activations"));
@@ -158,13 +157,8 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
 
 // delta = W_down (act(W_gate normed) * W_up normed), or W_down act(W_up normed)
 void Decoder::Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta) {
-  const auto columns = [&](const DeviceMatrix& matrix, int64_t cols) {
-    DeviceMatrix view = matrix.Rows(0, rows);
-    view.cols = cols;
-    return view;
-  };
-  const DeviceMatrix up = columns(act_.up, weights.up->out_features());
-  const DeviceMatrix gated = columns(act_.gated, weights.down->in_features());
+  const DeviceMatrix up = act_.up.Rows(0, rows).Columns(0, weights.up->out_features());
+  const DeviceMatrix gated = act_.gated.Rows(0, rows).Columns(0, weights.down->in_features());
   ops_.Apply(*weights.up, act_.normed.Rows(0, rows), up);
   if (config_.gated_mlp) {
     ops_.GatedActivation(config_.activation, up, gated);
@@ -180,7 +174,7 @@ void Decoder::Moe(const MoeWeights& weights, int64_t rows) {
   const DeviceMatrix delta = act_.delta.Rows(0, rows);
   const DeviceMatrix logits = act_.router_logits.Rows(0, rows);
   const DeviceMatrix chosen = act_.chosen.Rows(0, rows);
-  const DeviceArray<int32_t> ids{act_.expert_ids, rows * config_.moe->top_k};
+  const DeviceArray<int32_t> ids{act_.expert_ids, rows * config_.moe->routing.top_k};
   ops_.Apply(*weights.router, normed, logits);
   ops_.Route(weights.routing, logits, ids, chosen);
   ops_.ApplyExperts(*weights.experts, normed, {ids.data, ids.size}, chosen, delta);

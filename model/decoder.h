@@ -26,7 +26,7 @@ namespace quire {
 class Decoder {
  public:
   // Takes the activations and tables that a step needs, so that no step allocates. All borrowed
-  // parts outlive the decoder. `mla` is made for DescribeMla(config), or null where the model has
+  // parts outlive the decoder. `mla` is made for config.mla's shape, or null where the model has
   // no latent attention.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(
       const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups,

@@ -1,4 +1,5 @@
 // The architectures that run: each a mapping from the keys of its config.json to ModelConfig.
+// docs/models.md lists them with the checkpoints that users look for.
 #ifndef QUIRE_MODEL_FAMILIES_H_
 #define QUIRE_MODEL_FAMILIES_H_
 
@@ -13,7 +14,6 @@ struct Family {
   const char* architecture;
   // `root` is config.json, or its text_config.
   absl::Status (*read)(const JsonNode& root, ModelConfig& config);
-  const char* examples;  // checkpoints that users look for
 };
 
 // One table for each file of them.

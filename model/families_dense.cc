@@ -169,20 +169,18 @@ absl::Status ReadGpt2(const JsonNode& root, ModelConfig& config) {
 }
 
 constexpr Family kFamilies[] = {
-    {"LlamaForCausalLM", ReadLlama,
-     "Llama-2-7b, Llama-3.1-8B-Instruct, SmolLM2-1.7B, DeepSeek-R1-Distill-Llama-8B"},
-    {"MistralForCausalLM", ReadMistral, "Mistral-7B-Instruct-v0.3, Mistral-Nemo-Instruct-2407"},
-    {"Mistral3ForConditionalGeneration", ReadMistral,
-     "Mistral-Small-3.1-24B-Instruct-2503 (its text part)"},
-    {"Qwen2ForCausalLM", ReadQwen2, "Qwen2.5-7B-Instruct, DeepSeek-R1-Distill-Qwen-7B"},
-    {"Qwen3ForCausalLM", ReadQwen3, "Qwen3-8B, Qwen3-Embedding-0.6B"},
-    {"Phi3ForCausalLM", ReadPhi3, "Phi-3-mini-4k-instruct, Phi-3.5-mini-instruct, phi-4"},
-    {"Olmo2ForCausalLM", ReadOlmo2, "OLMo-2-1124-7B"},
-    {"GraniteForCausalLM", ReadGranite, "granite-3.3-8b-instruct"},
-    {"Glm4ForCausalLM", ReadGlm4, "GLM-4-9B-0414"},
-    {"StableLmForCausalLM", ReadStableLm, "stablelm-3b-4e1t, stablelm-2-12b"},
-    {"Starcoder2ForCausalLM", ReadStarcoder2, "starcoder2-7b"},
-    {"GPT2LMHeadModel", ReadGpt2, "gpt2, gpt2-xl"},
+    {"LlamaForCausalLM", ReadLlama},
+    {"MistralForCausalLM", ReadMistral},
+    {"Mistral3ForConditionalGeneration", ReadMistral},
+    {"Qwen2ForCausalLM", ReadQwen2},
+    {"Qwen3ForCausalLM", ReadQwen3},
+    {"Phi3ForCausalLM", ReadPhi3},
+    {"Olmo2ForCausalLM", ReadOlmo2},
+    {"GraniteForCausalLM", ReadGranite},
+    {"Glm4ForCausalLM", ReadGlm4},
+    {"StableLmForCausalLM", ReadStableLm},
+    {"Starcoder2ForCausalLM", ReadStarcoder2},
+    {"GPT2LMHeadModel", ReadGpt2},
 };
 
 }  // namespace

@@ -121,12 +121,12 @@ absl::Status ReadModernBert(const JsonNode& root, ModelConfig& config) {
 }
 
 constexpr Family kFamilies[] = {
-    {"BertModel", ReadBert, "bge-small-en-v1.5, all-MiniLM-L6-v2"},
-    {"BertForMaskedLM", ReadBert, "bert-base-uncased"},
-    {"RobertaModel", ReadRoberta, "all-distilroberta-v1"},
-    {"XLMRobertaModel", ReadRoberta, "bge-m3, multilingual-e5-large"},
-    {"ModernBertModel", ReadModernBert, "gte-modernbert-base"},
-    {"ModernBertForMaskedLM", ReadModernBert, "ModernBERT-base"},
+    {"BertModel", ReadBert},
+    {"BertForMaskedLM", ReadBert},
+    {"RobertaModel", ReadRoberta},
+    {"XLMRobertaModel", ReadRoberta},
+    {"ModernBertModel", ReadModernBert},
+    {"ModernBertForMaskedLM", ReadModernBert},
 };
 
 }  // namespace

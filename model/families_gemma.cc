@@ -109,10 +109,10 @@ absl::Status ReadGemma3(const JsonNode& root, ModelConfig& config) {
 }
 
 constexpr Family kFamilies[] = {
-    {"GemmaForCausalLM", ReadGemma, "gemma-2b, gemma-7b-it"},
-    {"Gemma2ForCausalLM", ReadGemma2, "gemma-2-9b-it"},
-    {"Gemma3ForCausalLM", ReadGemma3, "gemma-3-1b-it"},
-    {"Gemma3ForConditionalGeneration", ReadGemma3, "gemma-3-4b-it (its text part)"},
+    {"GemmaForCausalLM", ReadGemma},
+    {"Gemma2ForCausalLM", ReadGemma2},
+    {"Gemma3ForCausalLM", ReadGemma3},
+    {"Gemma3ForConditionalGeneration", ReadGemma3},
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -28,9 +28,10 @@ absl::Status ReadExperts(const JsonNode& root, const MoeKeys& keys, ModelConfig&
   if (!root.Has(num_experts.key) && root.Has("num_local_experts")) {
     num_experts.key = "num_local_experts";
   }
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, num_experts, 1, kMaxExperts, moe.num_experts));
-  QUIRE_RETURN_IF_ERROR(
-      ReadSize(root, keys.top_k, 1, std::min<int64_t>(moe.num_experts, kMaxTopK), moe.top_k));
+  QUIRE_RETURN_IF_ERROR(ReadSize(root, num_experts, 1, kMaxExperts, moe.routing.num_experts));
+  QUIRE_RETURN_IF_ERROR(ReadSize(root, keys.top_k, 1,
+                                 std::min<int64_t>(moe.routing.num_experts, kMaxTopK),
+                                 moe.routing.top_k));
   QUIRE_RETURN_IF_ERROR(
       ReadSize(root, keys.intermediate_size, 1, kMaxIntermediateSize, moe.intermediate_size));
   for (LayerConfig& layer : config.layers) layer.moe = true;
@@ -45,7 +46,7 @@ absl::Status ReadMixtral(const JsonNode& root, ModelConfig& config) {
                                      .top_k = {"num_experts_per_tok", 2},
                                      .intermediate_size = {"intermediate_size"}},
                                     config));
-  config.moe->normalise = true;
+  config.moe->routing.normalise = true;
   WeightNames& names = config.names;
   names.router = "block_sparse_moe.gate";
   names.experts = "block_sparse_moe.experts";
@@ -68,7 +69,7 @@ absl::Status ReadGraniteMoe(const JsonNode& root, ModelConfig& config) {
                                      .top_k = {"num_experts_per_tok", 2},
                                      .intermediate_size = {"intermediate_size"}},
                                     config));
-  config.moe->scoring = Scoring::kSoftmaxOfChosen;
+  config.moe->routing.scoring = Scoring::kSoftmaxOfChosen;
   WeightNames& names = config.names;
   names.router = "block_sparse_moe.router.layer";
   names.storage = ExpertStorage::kStacked;
@@ -103,7 +104,7 @@ absl::Status ReadQwen2Moe(const JsonNode& root, ModelConfig& config) {
                                      .top_k = {"num_experts_per_tok", 4},
                                      .intermediate_size = {"moe_intermediate_size", 1408}},
                                     config));
-  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "norm_topk_prob", false, config.moe->normalise));
+  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "norm_topk_prob", false, config.moe->routing.normalise));
   QUIRE_RETURN_IF_ERROR(ReadSize(root, {"shared_expert_intermediate_size", 5632}, 1,
                                  kMaxIntermediateSize, config.moe->shared_intermediate_size));
   config.moe->shared_gate = true;
@@ -123,7 +124,7 @@ absl::Status ReadQwen3Moe(const JsonNode& root, ModelConfig& config) {
                                      .top_k = {"num_experts_per_tok", 8},
                                      .intermediate_size = {"moe_intermediate_size", 768}},
                                     config));
-  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "norm_topk_prob", false, config.moe->normalise));
+  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "norm_topk_prob", false, config.moe->routing.normalise));
   QUIRE_RETURN_IF_ERROR(ReadSparseLayers(root, config));
   return ReadQwenWindows(root, config);
 }
@@ -133,16 +134,21 @@ absl::Status ReadQwen3Moe(const JsonNode& root, ModelConfig& config) {
 absl::Status ReadGroupedExperts(const JsonNode& root, ModelConfig& config) {
   QUIRE_RETURN_IF_ERROR(ReadExperts(root, {.num_experts = {"n_routed_experts"}}, config));
   MoeConfig& moe = *config.moe;
-  QUIRE_RETURN_IF_ERROR(ReadScale(root, "routed_scaling_factor", 1.0, moe.scale));
+  QUIRE_RETURN_IF_ERROR(ReadScale(root, "routed_scaling_factor", 1.0, moe.routing.scale));
   QUIRE_ASSIGN_OR_RETURN(const int64_t shared, root.IntegerOr("n_shared_experts", 0, 1024, 0));
   moe.shared_intermediate_size = shared * moe.intermediate_size;
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"n_group", 1}, 1, moe.num_experts, moe.num_groups));
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"topk_group", 1}, 1, moe.num_groups, moe.top_groups));
-  const int in_group = moe.num_experts / moe.num_groups;
-  if (moe.num_experts % moe.num_groups != 0 || in_group * moe.top_groups < moe.top_k) {
-    return root.Error(absl::StrCat("n_group ", moe.num_groups, " and topk_group ", moe.top_groups,
-                                   " don't fit n_routed_experts ", moe.num_experts,
-                                   " and num_experts_per_tok ", moe.top_k));
+  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"n_group", 1}, 1,
+                                 std::min(moe.routing.num_experts, kMaxTopK),
+                                 moe.routing.num_groups));
+  QUIRE_RETURN_IF_ERROR(
+      ReadSize(root, {"topk_group", 1}, 1, moe.routing.num_groups, moe.routing.top_groups));
+  const int in_group = moe.routing.num_experts / moe.routing.num_groups;
+  if (moe.routing.num_experts % moe.routing.num_groups != 0 ||
+      in_group * moe.routing.top_groups < moe.routing.top_k) {
+    return root.Error(absl::StrCat("n_group ", moe.routing.num_groups, " and topk_group ",
+                                   moe.routing.top_groups, " don't fit n_routed_experts ",
+                                   moe.routing.num_experts, " and num_experts_per_tok ",
+                                   moe.routing.top_k));
   }
   QUIRE_ASSIGN_OR_RETURN(const int64_t dense,
                          root.IntegerOr("first_k_dense_replace", 0, kMaxConfigInt, 0));
@@ -159,14 +165,15 @@ absl::Status ReadGroupedExperts(const JsonNode& root, ModelConfig& config) {
 // The sigmoid router of DeepSeek-V3 and GLM-4-MoE.
 absl::Status ReadSigmoidRouter(const JsonNode& root, ModelConfig& config) {
   MoeConfig& moe = *config.moe;
-  moe.scoring = Scoring::kSigmoid;
+  moe.routing.scoring = Scoring::kSigmoid;
   moe.correction_bias = true;
-  moe.group_score = GroupScore::kTopTwoSum;
-  if (moe.num_groups > 1 && moe.num_experts / moe.num_groups < 2) {
-    return root.Error(absl::StrCat("n_group is ", moe.num_groups, " of ", moe.num_experts,
+  moe.routing.group_score = GroupScore::kTopTwoSum;
+  if (moe.routing.num_groups > 1 && moe.routing.num_experts / moe.routing.num_groups < 2) {
+    return root.Error(absl::StrCat("n_group is ", moe.routing.num_groups, " of ",
+                                   moe.routing.num_experts,
                                    " experts, expected two in each at least"));
   }
-  return ReadFlag(root, "norm_topk_prob", true, moe.normalise);
+  return ReadFlag(root, "norm_topk_prob", true, moe.routing.normalise);
 }
 
 absl::Status ReadGlm4Moe(const JsonNode& root, ModelConfig& config) {
@@ -180,28 +187,36 @@ absl::Status ReadGlm4Moe(const JsonNode& root, ModelConfig& config) {
   return ReadSigmoidRouter(root, config);
 }
 
-// Latent attention, and the scale of its scores.
+// Of latents, whatever rms_norm_eps says (transformers' DeepseekV2Attention).
+constexpr float kLatentNormEps = 1e-6F;
+
 absl::Status ReadMla(const JsonNode& root, bool interleaved, ModelConfig& config) {
   MlaConfig& mla = config.mla.emplace();
+  MlaShape& shape = mla.shape;
   if (root.Find("q_lora_rank")) {
     QUIRE_RETURN_IF_ERROR(ReadSize(root, {"q_lora_rank"}, 1, 1 << 16, mla.query_rank));
   }
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"kv_lora_rank"}, 1, kMaxLatentRank, mla.kv_rank));
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"qk_nope_head_dim"}, 1, kMaxHeadDim, mla.nope_dim));
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"qk_rope_head_dim"}, 2, kMaxHeadDim, mla.rope_dim));
-  QUIRE_RETURN_IF_ERROR(ReadSize(root, {"v_head_dim"}, 2, kMaxHeadDim, config.value_dim));
-  config.num_kv_heads = config.num_heads;
-  config.head_dim = mla.nope_dim + mla.rope_dim;
-  for (const auto& [key, value] :
-       {std::pair{"kv_lora_rank", mla.kv_rank}, std::pair{"qk_rope_head_dim", mla.rope_dim},
-        std::pair{"qk_nope_head_dim + qk_rope_head_dim", config.head_dim},
-        std::pair{"v_head_dim", config.value_dim}}) {
-    if (value % 2 != 0) return root.Error(absl::StrCat(key, " is ", value, ", expected even"));
+  for (const auto& [key, most, field] :
+       {std::tuple{"kv_lora_rank", kMaxLatentRank, &shape.latent_dim},
+        std::tuple{"qk_nope_head_dim", kMaxHeadDim, &shape.nope_dim},
+        std::tuple{"qk_rope_head_dim", kMaxHeadDim, &shape.rope_dim},
+        std::tuple{"v_head_dim", kMaxHeadDim, &shape.value_dim}}) {
+    QUIRE_RETURN_IF_ERROR(ReadSize(root, {key}, 2, most, *field));
+    if (*field % 2 != 0) return root.Error(absl::StrCat(key, " is ", *field, ", expected even"));
   }
+  shape.num_heads = config.num_heads;
+  config.num_kv_heads = config.num_heads;
+  config.head_dim = shape.head_dim();
+  config.value_dim = shape.value_dim;
   QUIRE_RETURN_IF_ERROR(
-      ReadRotation(root, {.head_dim = mla.rope_dim, .interleaved = interleaved}, config));
-  const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
-  config.attention_scale = static_cast<float>(scale * SoftmaxScaleFactor(config.ropes[0]));
+      ReadRotation(root, {.head_dim = shape.rope_dim, .interleaved = interleaved}, config));
+  if (config.ropes[0].rotary_dim != shape.rope_dim) {
+    return root.Error(absl::StrCat("rotates ", config.ropes[0].rotary_dim,
+                                   " dims, expected qk_rope_head_dim (", shape.rope_dim, ")"));
+  }
+  mla.norm_eps = kLatentNormEps;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim()));
+  mla.scale = static_cast<float>(scale * SoftmaxScaleFactor(config.ropes[0]));
   return absl::OkStatus();
 }
 
@@ -215,8 +230,8 @@ absl::Status ReadDeepseekV2(const JsonNode& root, ModelConfig& config) {
   MoeConfig& moe = *config.moe;
   QUIRE_ASSIGN_OR_RETURN(const std::string method, root.StringOr("topk_method", "greedy"));
   if (method == "greedy") {
-    moe.num_groups = 1;
-    moe.top_groups = 1;
+    moe.routing.num_groups = 1;
+    moe.routing.top_groups = 1;
   } else if (method != "group_limited_greedy") {
     return root.Error(absl::StrCat("topk_method is ", Quoted(method),
                                    ", expected greedy or group_limited_greedy"));
@@ -251,7 +266,7 @@ absl::Status ReadGptOss(const JsonNode& root, ModelConfig& config) {
   config.activation.kind = Activation::kClampedSwiglu;
   QUIRE_RETURN_IF_ERROR(ReadScale(root, "swiglu_limit", 7.0, config.activation.limit));
   QUIRE_RETURN_IF_ERROR(ReadScale(root, "swiglu_alpha", 1.702, config.activation.alpha));
-  config.moe->scoring = Scoring::kSoftmaxOfChosen;
+  config.moe->routing.scoring = Scoring::kSoftmaxOfChosen;
   config.moe->router_bias = true;
   config.moe->expert_bias = true;
   WeightNames& names = config.names;
@@ -265,14 +280,10 @@ absl::Status ReadGptOss(const JsonNode& root, ModelConfig& config) {
 }
 
 constexpr Family kFamilies[] = {
-    {"MixtralForCausalLM", ReadMixtral, "Mixtral-8x7B-Instruct-v0.1"},
-    {"Qwen2MoeForCausalLM", ReadQwen2Moe, "Qwen1.5-MoE-A2.7B, Qwen2-57B-A14B-Instruct"},
-    {"Qwen3MoeForCausalLM", ReadQwen3Moe, "Qwen3-30B-A3B, Qwen3-235B-A22B"},
-    {"GraniteMoeForCausalLM", ReadGraniteMoe, "granite-3.1-3b-a800m-instruct"},
-    {"Glm4MoeForCausalLM", ReadGlm4Moe, "GLM-4.5-Air, GLM-4.6"},
-    {"DeepseekV2ForCausalLM", ReadDeepseekV2, "DeepSeek-V2-Lite-Chat, DeepSeek-V2.5"},
-    {"DeepseekV3ForCausalLM", ReadDeepseekV3, "DeepSeek-V3, DeepSeek-R1, Moonlight-16B-A3B"},
-    {"GptOssForCausalLM", ReadGptOss, "gpt-oss-20b, gpt-oss-120b"},
+    {"MixtralForCausalLM", ReadMixtral},       {"Qwen2MoeForCausalLM", ReadQwen2Moe},
+    {"Qwen3MoeForCausalLM", ReadQwen3Moe},     {"GraniteMoeForCausalLM", ReadGraniteMoe},
+    {"Glm4MoeForCausalLM", ReadGlm4Moe},       {"DeepseekV2ForCausalLM", ReadDeepseekV2},
+    {"DeepseekV3ForCausalLM", ReadDeepseekV3}, {"GptOssForCausalLM", ReadGptOss},
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ KvPageLayout PageLayout(const ModelConfig& config, int block_tokens, DType kv_dt
                       .dtype = kv_dtype};
   if (config.mla) {
     layout.num_kv_heads = 1;
-    layout.head_dim = config.mla->latent_width(config.num_heads);
+    layout.head_dim = config.mla->shape.cache_dim();
     layout.value_dim = 0;
   }
   return layout;

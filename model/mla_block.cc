@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
 #include "core/status_macros.h"
+#include "model/arena.h"
 
 namespace quire {
 namespace {
@@ -13,16 +14,8 @@ namespace {
 // Rows that take the absorbed form at a time: their latent queries are H R wide.
 constexpr int64_t kGeneratedRows = 128;
 
-DeviceMatrix Columns(const DeviceMatrix& matrix, int64_t begin, int64_t count) {
-  DeviceMatrix view = matrix;
-  view.data =
-      static_cast<char*>(matrix.data) + begin * static_cast<int64_t>(DTypeBytes(matrix.dtype));
-  view.cols = count;
-  return view;
-}
-
 // The down-projection's rows and, where each head has a rotated key, those behind the latent.
-int64_t DownWidth(const MlaBlockConfig& config) {
+int64_t DownWidth(const MlaConfig& config) {
   return config.down_query_width() + config.shape.cache_dim();
 }
 
@@ -78,9 +71,8 @@ absl::StatusOr<MlaUpWeights> MakeMlaUpWeights(const MlaShape& shape, const Weigh
   return made;
 }
 
-absl::StatusOr<std::unique_ptr<MlaBlock>> MlaBlock::Create(const MlaBlockConfig& config,
-                                                           DType act_dtype, int64_t max_rows,
-                                                           Ops& ops, Mla& mla,
+absl::StatusOr<std::unique_ptr<MlaBlock>> MlaBlock::Create(const MlaConfig& config, DType act_dtype,
+                                                           int64_t max_rows, Ops& ops, Mla& mla,
                                                            DeviceMemory& memory) {
   QUIRE_CHECK(!config.latent_norm || !config.shape.rope_per_head)
       << "a head's rotated key comes from the latent as it is cached";
@@ -88,39 +80,35 @@ absl::StatusOr<std::unique_ptr<MlaBlock>> MlaBlock::Create(const MlaBlockConfig&
   QUIRE_ASSIGN_OR_RETURN(
       block->buffer_, memory.Allocate(ActivationBytes(config, act_dtype, max_rows), "activations"));
   size_t bytes = 0;
-  block->act_ = Lay(config, act_dtype, max_rows, static_cast<char*>(block->buffer_.data()), bytes);
+  block->act_ = Lay(config, act_dtype, max_rows, block->buffer_.data(), bytes);
   return block;
 }
 
-size_t MlaBlock::ActivationBytes(const MlaBlockConfig& config, DType act_dtype, int64_t max_rows) {
+size_t MlaBlock::ActivationBytes(const MlaConfig& config, DType act_dtype, int64_t max_rows) {
   size_t bytes = 0;
   Lay(config, act_dtype, max_rows, nullptr, bytes);
   return bytes;
 }
 
-MlaBlock::Activations MlaBlock::Lay(const MlaBlockConfig& config, DType act_dtype, int64_t max_rows,
-                                    char* base, size_t& bytes) {
-  bytes = 0;
-  const auto matrix = [&](DType dtype, int64_t rows, int64_t cols) {
-    const DeviceMatrix made{
-        .data = base + bytes, .dtype = dtype, .rows = rows, .cols = cols, .row_stride = cols};
-    bytes += (static_cast<size_t>(rows * cols) * DTypeBytes(dtype) + 255) / 256 * 256;
-    return made;
-  };
+MlaBlock::Activations MlaBlock::Lay(const MlaConfig& config, DType act_dtype, int64_t max_rows,
+                                    void* base, size_t& bytes) {
+  Arena arena(base);
   const MlaShape& shape = config.shape;
   const bool low_rank = config.query_rank > 0;
   // Norms read fp32; a product reads act, and so do queries that stay where they are.
   const bool products_read_down = !low_rank || shape.rope_per_head;
   const int64_t generated = std::min(max_rows, kGeneratedRows);
   Activations act;
-  act.down = matrix(products_read_down ? act_dtype : DType::kFloat32, max_rows, DownWidth(config));
+  act.down =
+      arena.Matrix(products_read_down ? act_dtype : DType::kFloat32, max_rows, DownWidth(config));
   if (low_rank) {
-    act.query = matrix(act_dtype, max_rows, config.query_rank);
-    act.q = matrix(act_dtype, max_rows, shape.q_width());
+    act.query = arena.Matrix(act_dtype, max_rows, config.query_rank);
+    act.q = arena.Matrix(act_dtype, max_rows, shape.q_width());
   }
-  act.attended = matrix(act_dtype, max_rows, shape.out_width());
-  act.q_latent = matrix(DType::kFloat32, generated, shape.latent_width());
-  act.o_latent = matrix(act_dtype, generated, shape.latent_width());
+  act.attended = arena.Matrix(act_dtype, max_rows, shape.out_width());
+  act.q_latent = arena.Matrix(DType::kFloat32, generated, shape.latent_width());
+  act.o_latent = arena.Matrix(act_dtype, generated, shape.latent_width());
+  bytes = arena.bytes();
   return act;
 }
 
@@ -132,7 +120,7 @@ void MlaBlock::Forward(const MlaWeights& weights, const Batch& batch, const Devi
   const DeviceMatrix down = act_.down.Rows(0, rows);
   const DeviceMatrix attended = act_.attended.Rows(0, rows);
   const DeviceMatrix q = Project(weights, normed, down);
-  mla_.NormRopeWrite({.latent = Columns(down, config_.down_query_width(), shape.cache_dim()),
+  mla_.NormRopeWrite({.latent = down.Columns(config_.down_query_width(), shape.cache_dim()),
                       .q = q,
                       .shape = shape,
                       .latent_norm = config_.latent_norm ? weights.latent_norm.data() : nullptr,
@@ -166,13 +154,13 @@ DeviceMatrix MlaBlock::Project(const MlaWeights& weights, const DeviceMatrix& no
                                const DeviceMatrix& down) {
   const MlaShape& shape = config_.shape;
   const int64_t query_width = config_.down_query_width();
-  ops_.Apply(*weights.down, normed, Columns(down, 0, weights.down->out_features()));
+  ops_.Apply(*weights.down, normed, down.Columns(0, weights.down->out_features()));
   if (shape.rope_per_head) {
     ops_.Apply(
-        *weights.up.rope_key, Columns(down, query_width, shape.latent_dim),
-        Columns(down, query_width + shape.latent_dim, int64_t{shape.num_heads} * shape.rope_dim));
+        *weights.up.rope_key, down.Columns(query_width, shape.latent_dim),
+        down.Columns(query_width + shape.latent_dim, int64_t{shape.num_heads} * shape.rope_dim));
   }
-  const DeviceMatrix queries = Columns(down, 0, query_width);
+  const DeviceMatrix queries = down.Columns(0, query_width);
   if (config_.query_rank == 0) return queries;
   const DeviceMatrix low_rank = act_.query.Rows(0, normed.rows);
   const DeviceMatrix q = act_.q.Rows(0, normed.rows);
@@ -192,8 +180,8 @@ void MlaBlock::AttendGenerated(const MlaWeights& weights, const Batch& batch, co
   for (int h = 0; h < shape.num_heads; ++h) {
     products_[h] = {
         weights.up.key[h].get(),
-        Columns(queries, int64_t{h} * shape.head_dim() + shape.nope_begin(), shape.nope_dim),
-        Columns(q_latent, int64_t{h} * shape.latent_dim, shape.latent_dim)};
+        queries.Columns(int64_t{h} * shape.head_dim() + shape.nope_begin(), shape.nope_dim),
+        q_latent.Columns(int64_t{h} * shape.latent_dim, shape.latent_dim)};
   }
   ops_.ApplyGroup(products_);
   mla_.Absorbed({.q_latent = q_latent,
@@ -206,8 +194,8 @@ void MlaBlock::AttendGenerated(const MlaWeights& weights, const Batch& batch, co
                 batch.rows);
   for (int h = 0; h < shape.num_heads; ++h) {
     products_[h] = {weights.up.value[h].get(),
-                    Columns(o_latent, int64_t{h} * shape.latent_dim, shape.latent_dim),
-                    Columns(attended, int64_t{h} * shape.value_dim, shape.value_dim)};
+                    o_latent.Columns(int64_t{h} * shape.latent_dim, shape.latent_dim),
+                    attended.Columns(int64_t{h} * shape.value_dim, shape.value_dim)};
   }
   ops_.ApplyGroup(products_);
 }

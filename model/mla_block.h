@@ -14,20 +14,10 @@
 #include "attention/mla.h"
 #include "core/device_memory.h"
 #include "core/dtype.h"
+#include "model/mla_config.h"
 #include "ops/ops.h"
 
 namespace quire {
-
-struct MlaBlockConfig {
-  MlaShape shape;
-  int query_rank = 0;       // Rq; 0: queries come straight from the input
-  bool latent_norm = true;  // c = norm(c_kv); never where shape.rope_per_head
-  float norm_eps = 1e-6F;
-  float scale = 1.0F;  // of the scores: commonly 1 / sqrt(D), times YaRN's factor
-
-  // Queries' part of the rows that `down` makes.
-  int64_t down_query_width() const { return query_rank > 0 ? query_rank : shape.q_width(); }
-};
 
 // W_UK and W_UV, which are there twice: merged, for prompt rows, and per head, W_UK transposed, for
 // generated rows: H (Dn + Dv) R numbers more a layer (DeepSeek-V2-Lite: 4 MiB in bf16, 113 MB in
@@ -59,11 +49,11 @@ class MlaBlock {
  public:
   // `mla` is made for config.shape, a cache of act_dtype and max_rows. All borrowed parts outlive
   // the block.
-  static absl::StatusOr<std::unique_ptr<MlaBlock>> Create(const MlaBlockConfig& config,
-                                                          DType act_dtype, int64_t max_rows,
-                                                          Ops& ops, Mla& mla, DeviceMemory& memory);
+  static absl::StatusOr<std::unique_ptr<MlaBlock>> Create(const MlaConfig& config, DType act_dtype,
+                                                          int64_t max_rows, Ops& ops, Mla& mla,
+                                                          DeviceMemory& memory);
   // Bytes that Create takes.
-  static size_t ActivationBytes(const MlaBlockConfig& config, DType act_dtype, int64_t max_rows);
+  static size_t ActivationBytes(const MlaConfig& config, DType act_dtype, int64_t max_rows);
 
   struct Batch {
     const AttentionBatch& rows;
@@ -87,22 +77,22 @@ class MlaBlock {
     DeviceMatrix o_latent;  // act [kGeneratedRows, H R]
   };
 
-  MlaBlock(const MlaBlockConfig& config, int64_t max_rows, Ops& ops, Mla& mla)
+  MlaBlock(const MlaConfig& config, int64_t max_rows, Ops& ops, Mla& mla)
       : config_(config),
         max_rows_(max_rows),
         ops_(ops),
         mla_(mla),
         products_(config.shape.num_heads) {}
 
-  static Activations Lay(const MlaBlockConfig& config, DType act_dtype, int64_t max_rows,
-                         char* base, size_t& bytes);
+  static Activations Lay(const MlaConfig& config, DType act_dtype, int64_t max_rows, void* base,
+                         size_t& bytes);
   // Queries of all heads, before rotation.
   DeviceMatrix Project(const MlaWeights& weights, const DeviceMatrix& normed,
                        const DeviceMatrix& down);
   void AttendGenerated(const MlaWeights& weights, const Batch& batch, const DeviceMatrix& q,
                        int64_t first_row, int64_t rows);
 
-  MlaBlockConfig config_;
+  MlaConfig config_;
   int64_t max_rows_;
   Ops& ops_;
   Mla& mla_;

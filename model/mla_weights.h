@@ -12,9 +12,6 @@
 
 namespace quire {
 
-// What a layer's block computes by `config`, whose mla is set.
-MlaBlockConfig DescribeMla(const ModelConfig& config);
-
 // `at` is the prefix of the layer's names.
 absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader);
 

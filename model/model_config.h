@@ -17,6 +17,7 @@
 #include "core/dtype.h"
 #include "core/ids.h"
 #include "core/pooling.h"
+#include "model/mla_config.h"
 #include "model/rope.h"
 #include "model/rope_scaling.h"
 #include "model/weight_names.h"
@@ -33,30 +34,8 @@ enum class NormPlacement : uint8_t {
   kParallel,  // x + attention(norm(x)) + mlp(norm(x)), one norm for both
 };
 
-// Multi-head latent attention (DeepSeek-V2, 2024).
-struct MlaConfig {
-  int query_rank = 0;  // Rq; 0: the query comes straight from x
-  int kv_rank = 0;     // R
-  int nope_dim = 0;    // Dn
-  int rope_dim = 0;    // Dr
-  // False: the first Dr dims of each head's own query and key turn, and there is neither a part
-  // that the heads share nor a norm of the latent.
-  bool shared_rope_key = true;
-
-  int latent_width(int num_heads) const {
-    return kv_rank + (shared_rope_key ? rope_dim : num_heads * rope_dim);
-  }
-};
-
 struct MoeConfig {
-  int num_experts = 0;  // X
-  int top_k = 0;
-  Scoring scoring = Scoring::kSoftmax;
-  bool normalise = false;  // the chosen weights sum to 1
-  float scale = 1.0F;      // of the chosen weights
-  int num_groups = 1;      // experts are chosen from the best top_groups of them
-  int top_groups = 1;
-  GroupScore group_score = GroupScore::kMax;
+  RouterRules routing;
   bool correction_bias = false;  // added to the scores for the choice alone
   bool router_bias = false;
   bool expert_bias = false;
@@ -115,7 +94,6 @@ struct ModelConfig {
   bool attention_sinks = false;    // a sink logit for each query head
   std::vector<RopeConfig> ropes;   // of the layer kinds
   std::optional<MlaConfig> mla;    // else GQA
-  int sink_tokens = 0;             // learned rows in front of each layer's keys and values
 
   ActivationParams activation;
   bool gated_mlp = true;

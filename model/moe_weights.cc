@@ -41,7 +41,7 @@ ExpertMatrices DescribeExpert(const ModelConfig& config, const std::string& at, 
                         .out_features = out,
                         .in_features = in,
                         .transposed = in_first,
-                        .count = config.moe->num_experts,
+                        .count = config.moe->routing.num_experts,
                         .index = expert};
   };
   expert_matrices.down = stacked(names.experts_down, hidden, ffn);
@@ -71,9 +71,9 @@ absl::StatusOr<std::unique_ptr<Experts>> LoadExperts(const ModelConfig& config,
   ExpertsSpec spec{.gate_up = {},
                    .down = {},
                    .activation = config.activation,
-                   .top_k = config.moe->top_k,
+                   .top_k = config.moe->routing.top_k,
                    .act_dtype = loader.act_dtype()};
-  for (int expert = 0; expert < config.moe->num_experts; ++expert) {
+  for (int expert = 0; expert < config.moe->routing.num_experts; ++expert) {
     const ExpertMatrices matrices = DescribeExpert(config, at, expert);
     const std::string name = absl::StrCat(at, "experts.", expert);
     QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Linear> gate_up,
@@ -83,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Experts>> LoadExperts(const ModelConfig& config,
     spec.gate_up.push_back(std::move(gate_up));
     spec.down.push_back(std::move(down));
     // A stack's memory goes with its last expert.
-    const bool last = expert + 1 == config.moe->num_experts;
+    const bool last = expert + 1 == config.moe->routing.num_experts;
     loader.Finish(separate || last ? TensorsOf(matrices) : std::vector<std::string>(), parameters);
   }
   return loader.ops().MakeExperts(std::move(spec));
@@ -96,21 +96,14 @@ absl::StatusOr<MoeWeights> LoadMoe(const std::string& at, WeightLoader& loader) 
   const MoeConfig& moe = *config.moe;
   const WeightNames& names = config.names;
   MoeWeights weights;
-  QUIRE_ASSIGN_OR_RETURN(weights.router,
-                         loader.Merge(at + names.router, config.hidden_size,
-                                      {{at + names.router, moe.num_experts, moe.router_bias}}));
-  weights.routing = {.num_experts = moe.num_experts,
-                     .top_k = moe.top_k,
-                     .scoring = moe.scoring,
-                     .normalise = moe.normalise,
-                     .scale = moe.scale,
-                     .num_groups = moe.num_groups,
-                     .top_groups = moe.top_groups,
-                     .group_score = moe.group_score,
-                     .correction_bias = {}};
+  QUIRE_ASSIGN_OR_RETURN(
+      weights.router,
+      loader.Merge(at + names.router, config.hidden_size,
+                   {{at + names.router, moe.routing.num_experts, moe.router_bias}}));
+  weights.routing = {moe.routing, {}};
   if (moe.correction_bias) {
     QUIRE_ASSIGN_OR_RETURN(weights.routing.correction_bias,
-                           loader.LoadVector(at + names.correction_bias, moe.num_experts));
+                           loader.LoadVector(at + names.correction_bias, moe.routing.num_experts));
   }
   QUIRE_ASSIGN_OR_RETURN(weights.experts, LoadExperts(config, at, loader));
   if (moe.shared_intermediate_size == 0) return weights;
@@ -132,8 +125,8 @@ int64_t CountMoeParameters(const ModelConfig& config) {
   const MoeConfig& moe = *config.moe;
   const int64_t shared_gate = moe.shared_gate ? 1 : 0;
   return config.hidden_size *
-         (3 * (moe.num_experts * moe.intermediate_size + moe.shared_intermediate_size) +
-          moe.num_experts + shared_gate);
+         (3 * (moe.routing.num_experts * moe.intermediate_size + moe.shared_intermediate_size) +
+          moe.routing.num_experts + shared_gate);
 }
 
 }  // namespace quire

@@ -45,6 +45,19 @@ enum class GroupScore : uint8_t {
   kTopTwoSum,  // its best two added (DeepSeek-V3, "noaux_tc")
 };
 
+// Which experts a token goes to. Letters: X experts, k chosen ones.
+struct RouterRules {
+  int num_experts = 0;  // X, at most kMaxExperts
+  int top_k = 0;        // k, at most kMaxTopK
+  Scoring scoring = Scoring::kSoftmax;
+  bool normalise = false;  // the chosen weights are divided by their sum + 1e-20
+  float scale = 1.0F;      // of the weights, last
+  // Of the groups of X / num_groups experts, the best top_groups are chosen first.
+  int num_groups = 1;  // at most kMaxTopK
+  int top_groups = 1;
+  GroupScore group_score = GroupScore::kMax;
+};
+
 }  // namespace quire
 
 #endif  // QUIRE_OPS_OP_KINDS_H_

@@ -98,17 +98,7 @@ struct Product {
   DeviceMatrix y;  // act or fp32 [M, N]
 };
 
-// Which experts a token goes to. Letters: X experts, k chosen ones.
-struct RouterParams {
-  int num_experts = 0;  // at most kMaxExperts
-  int top_k = 0;        // at most kMaxTopK
-  Scoring scoring = Scoring::kSoftmax;
-  bool normalise = false;  // the chosen weights are divided by their sum + 1e-20
-  float scale = 1.0F;      // of the weights, last
-  // Of the groups of X / num_groups experts, the best top_groups are chosen first.
-  int num_groups = 1;
-  int top_groups = 1;
-  GroupScore group_score = GroupScore::kMax;
+struct RouterParams : RouterRules {
   DeviceVector correction_bias;  // [X], added to the scores for choosing alone; or empty
 };
 

@@ -33,7 +33,7 @@ inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 // Finish(grpc::Status); `Job` is Generation or EmbedJob.
 //
 // Lives as long as gRPC (self_) or a task of a worker needs it. Everything else is guarded by
-// mutex_; a derived class's AdvanceLocked does what can be done now. What has been handed to gRPC
+// mutex_; AdvanceLocked does what can be done now. What has been handed to gRPC
 // and is not done is watched: where the client reads nothing the request fails, and soon the call
 // too.
 template <typename Reactor, typename Job>
@@ -75,7 +75,17 @@ class CallReactor : public Reactor,
         "too many long texts wait to be tokenised; try again later, or send token_ids"));
   }
 
-  virtual void AdvanceLocked() = 0;
+  // Does what can be done now; nothing is under way and the client is there.
+  virtual void ContinueLocked() = 0;
+
+  void AdvanceLocked() {
+    if (job_ == nullptr || finished_ || write_since_) return;
+    if (cancelled_) {
+      FinishLocked(absl::CancelledError("the client is gone"));
+      return;
+    }
+    ContinueLocked();
+  }
 
   void CancelLocked() {
     cancelled_ = true;

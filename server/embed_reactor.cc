@@ -16,12 +16,7 @@ class EmbedReactor : public CallReactor<grpc::ServerUnaryReactor, EmbedJob> {
   using CallReactor::Start;
 
  private:
-  void AdvanceLocked() override {
-    if (job_ == nullptr || finished_) return;
-    if (cancelled_) {
-      FinishLocked(absl::CancelledError("the client is gone"));
-      return;
-    }
+  void ContinueLocked() override {
     job_->Advance();
     if (!job_->ended()) return;
     if (job_->status().ok()) response_ = job_->TakeResponse();

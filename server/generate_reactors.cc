@@ -28,12 +28,7 @@ class StreamReactor : public CallReactor<grpc::ServerWriteReactor<v1::GenerateEv
   }
 
  private:
-  void AdvanceLocked() override {
-    if (job_ == nullptr || finished_ || write_since_) return;
-    if (cancelled_) {
-      FinishLocked(absl::CancelledError("the client is gone"));
-      return;
-    }
+  void ContinueLocked() override {
     // Taking only when all has been written is what stalls the sequence of a slow reader.
     if (outbox_.empty()) {
       for (v1::GenerateEvent& event : job_->Take()) outbox_.push_back(std::move(event));
@@ -60,12 +55,7 @@ class UnaryReactor : public CallReactor<grpc::ServerUnaryReactor, Generation> {
   using CallReactor::Start;
 
  private:
-  void AdvanceLocked() override {
-    if (job_ == nullptr || finished_) return;
-    if (cancelled_) {
-      FinishLocked(absl::CancelledError("the client is gone"));
-      return;
-    }
+  void ContinueLocked() override {
     for (auto events = job_->Take(); !events.empty(); events = job_->Take()) {
       for (const v1::GenerateEvent& event : events) collector_.Add(event);
     }

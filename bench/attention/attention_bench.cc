@@ -7,114 +7,60 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "attention/cpu/cpu_attention.h"
+#include "bench/attention/paged_batch.h"
 #include "bench/ops/ceilings.h"
 #include "bench/ops/setup.h"
 #include "benchmark/benchmark.h"
 #include "core/ceil_div.h"
-#include "core/check.h"
 
 namespace quire::bench {
 namespace {
 
 constexpr int kBlockTokens = 64;
 
-// A batch of entries over a cache of its own, filled with small random numbers.
-class Batch {
+// A paged batch, its queries and what comes out.
+class Batch : public PagedBatch {
  public:
-  Batch(Setup& setup, const GqaShape& shape, DType cache, int64_t entries, int64_t query_tokens,
+  Batch(Setup& setup, const GqaShape& shape, int64_t entries, int64_t query_tokens,
         int64_t kv_tokens, int64_t copies)
-      : shape_(shape), tokens_(entries * query_tokens) {
-    layout_ = {shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens, cache};
-    const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
-    const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
-    auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
-    QUIRE_CHECK(pool.ok()) << pool.status();
-    pool_ = *std::move(pool);
-    FillRandom(pool_.data(), cache, static_cast<int64_t>(pool_.bytes() / DTypeBytes(cache)));
-    std::vector<int32_t> order(copies * entries * pages);
-    std::iota(order.begin(), order.end(), 0);
-    std::mt19937 random(1);
-    std::shuffle(order.begin(), order.end(), random);
-    blocks_ = order;
-    copy_blocks_ = entries * pages;
-    for (int64_t e = 0; e <= entries; ++e) {
-      query_start_.push_back(static_cast<int32_t>(e * query_tokens));
-      table_start_.push_back(static_cast<int32_t>(e * pages));
-    }
-    first_block_.assign(entries, 0);
-    kv_len_.assign(entries, static_cast<int32_t>(kv_tokens));
-    for (int64_t e = 0; e < entries; ++e) {
-      for (int64_t p = kv_tokens - query_tokens; p < kv_tokens; ++p) {
-        positions_.push_back(static_cast<int32_t>(p));
-        slots_.push_back(int64_t{blocks_[e * pages + p / kBlockTokens]} * kBlockTokens +
-                         p % kBlockTokens);
-      }
-    }
-    qkv_.assign(tokens_ * shape.qkv_width(), ToBf16(0.1F));
-    out_.resize(tokens_ * shape.num_heads * shape.head_dim);
+      : PagedBatch(setup, LayoutOf(shape), entries, query_tokens, kv_tokens, copies),
+        shape_(shape),
+        qkv_(rows() * shape.qkv_width(), ToBf16(0.1F)),
+        out_(rows() * shape.out_width()) {}
+
+  static KvPageLayout LayoutOf(const GqaShape& shape) {
+    return {shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens, DType::kBFloat16};
+  }
+  static int64_t TokenBytes(const GqaShape& shape) {
+    return static_cast<int64_t>(LayoutOf(shape).token_bytes());
   }
 
-  // The batch over the pages of copy `i` of its cache.
-  AttentionBatch View(int64_t i) const {
-    const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
-    AttentionBatch batch;
-    batch.query_start = Array(query_start_);
-    batch.kv_len = Array(kv_len_);
-    batch.positions = Array(positions_);
-    batch.rope_rows = Array(positions_);
-    batch.slots = Array(slots_);
-    batch.table_start = Array(table_start_);
-    batch.first_block = Array(first_block_);
-    batch.blocks = {blocks_.data() + i % copies * copy_blocks_, copy_blocks_};
-    return batch;
-  }
   GqaParams Gqa() {
     const int64_t width = shape_.qkv_width();
     const int64_t out_width = shape_.out_width();
-    return {{qkv_.data(), DType::kBFloat16, tokens_, width, width},
-            {out_.data(), DType::kBFloat16, tokens_, out_width, out_width},
+    return {{qkv_.data(), DType::kBFloat16, rows(), width, width},
+            {out_.data(), DType::kBFloat16, rows(), out_width, out_width},
             shape_,
             1.0F / std::sqrt(static_cast<float>(shape_.head_dim)),
             Kv(),
             {},
             {}};
   }
-  PagedKvView Kv() const {
-    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
-            static_cast<int64_t>(pool_.bytes() / layout_.page_bytes()), layout_};
-  }
-  const KvPageLayout& layout() const { return layout_; }
 
  private:
-  template <typename T>
-  static DeviceArray<const T> Array(const std::vector<T>& values) {
-    return {values.data(), static_cast<int64_t>(values.size())};
-  }
-
   GqaShape shape_;
-  int64_t tokens_;
-  KvPageLayout layout_;
-  DeviceBuffer pool_;
-  int64_t copy_blocks_ = 0;
-  std::vector<int32_t> blocks_, query_start_, kv_len_, positions_, table_start_, first_block_;
-  std::vector<int64_t> slots_;
   std::vector<bf16> qkv_, out_;
 };
 
-int64_t CopiesFor(int64_t bytes) { return std::max<int64_t>(1, kColdBytes / bytes + 1); }
-
 void BM_Decode(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
                int64_t entries, int64_t context) {
-  const KvPageLayout layout{shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens,
-                            DType::kBFloat16};
-  const int64_t bytes = entries * context * static_cast<int64_t>(layout.token_bytes());
-  Batch batch(setup, shape, DType::kBFloat16, entries, 1, context, CopiesFor(bytes));
+  const int64_t bytes = entries * context * Batch::TokenBytes(shape);
+  Batch batch(setup, shape, entries, 1, context, CopiesFor(bytes));
   const Work work{static_cast<double>(bytes),
                   4.0 * static_cast<double>(entries * context) * shape.num_heads * shape.head_dim};
   Report(state, setup.ceilings, setup.isa, setup.isa == CpuIsa::kAvx512Bf16, Bound::kMemory, work,
@@ -123,7 +69,7 @@ void BM_Decode(benchmark::State& state, Setup& setup, Attention& attention, cons
 
 void BM_Prefill(benchmark::State& state, Setup& setup, Attention& attention, const GqaShape& shape,
                 int64_t tokens) {
-  Batch batch(setup, shape, DType::kBFloat16, 1, tokens, tokens, 1);
+  Batch batch(setup, shape, 1, tokens, tokens, 1);
   const auto seen = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2;
   const Work work{static_cast<double>(tokens) * static_cast<double>(batch.layout().token_bytes()),
                   4.0 * seen * shape.num_heads * shape.head_dim};
@@ -136,12 +82,10 @@ void BM_WindowDecode(benchmark::State& state, Setup& setup, Attention& attention
                      const GqaShape& shape, int64_t entries, int64_t context, int prefix,
                      const ScoreRules& rules) {
   const int64_t seen = std::min<int64_t>(context, shape.window + prefix);
-  const KvPageLayout layout{shape.num_kv_heads, shape.head_dim, shape.value_dim, kBlockTokens,
-                            DType::kBFloat16};
-  const int64_t bytes = entries * seen * static_cast<int64_t>(layout.token_bytes());
+  const int64_t bytes = entries * seen * Batch::TokenBytes(shape);
   const Work work{static_cast<double>(bytes),
                   4.0 * static_cast<double>(entries * seen) * shape.num_heads * shape.head_dim};
-  Batch batch(setup, shape, DType::kBFloat16, entries, 1, context, CopiesFor(bytes));
+  Batch batch(setup, shape, entries, 1, context, CopiesFor(bytes));
   std::vector<int32_t> prefix_start(entries + 1);
   std::iota(prefix_start.begin(), prefix_start.end(), 0);
   std::vector<int32_t> prefix_blocks(entries);
@@ -189,7 +133,7 @@ void BM_Encode(benchmark::State& state, Setup& setup, Attention& attention, cons
 
 void BM_NormRopeWrite(benchmark::State& state, Setup& setup, Attention& attention,
                       const GqaShape& shape, int64_t tokens, QkNorm qk_norm, bool interleaved) {
-  Batch batch(setup, shape, DType::kBFloat16, 1, tokens, tokens, 1);
+  Batch batch(setup, shape, 1, tokens, tokens, 1);
   const std::vector<float> norm(shape.num_heads * shape.head_dim, 1.0F);
   const std::vector<float> table(tokens * shape.head_dim / 2, 0.7F);
   const GqaParams gqa = batch.Gqa();
@@ -223,7 +167,7 @@ void Register(Setup& setup, Attention& attention) {
             });
       }
     }
-    for (int64_t tokens : {512, 1024, 2048, 2048, 4096}) {
+    for (int64_t tokens : {512, 1024, 2048, 4096}) {
       add(absl::StrCat("prefill/", shape_name, "/T", tokens),
           [&setup, &attention, s, tokens](benchmark::State& state) {
             BM_Prefill(state, setup, attention, s, tokens);

@@ -5,18 +5,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "attention/cpu/cpu_mla.h"
+#include "bench/attention/paged_batch.h"
 #include "bench/ops/ceilings.h"
 #include "bench/ops/setup.h"
 #include "benchmark/benchmark.h"
-#include "core/ceil_div.h"
-#include "core/check.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace quire::bench {
@@ -25,80 +22,28 @@ namespace {
 constexpr int kBlockTokens = 64;
 constexpr int64_t kMaxRows = 2048;
 
-// Entries of `query_tokens` rows each over a cache of `copies` times their pages, filled with small
-// random numbers.
-class Batch {
+// A paged batch, its queries and what comes out.
+class Batch : public PagedBatch {
  public:
   Batch(Setup& setup, const MlaShape& shape, int64_t entries, int64_t query_tokens,
         int64_t kv_tokens, int64_t copies)
-      : shape_(shape), rows_(entries * query_tokens) {
-    layout_ = {1, shape.cache_dim(), 0, kBlockTokens, DType::kBFloat16};
-    const int64_t pages = CeilDiv(kv_tokens, kBlockTokens);
-    const auto page_bytes = static_cast<int64_t>(layout_.page_bytes());
-    auto pool = setup.memory.Allocate(copies * entries * pages * page_bytes, "benchmark");
-    QUIRE_CHECK(pool.ok()) << pool.status();
-    pool_ = *std::move(pool);
-    FillRandom(pool_.data(), DType::kBFloat16, static_cast<int64_t>(pool_.bytes() / 2));
-    blocks_.resize(copies * entries * pages);
-    std::iota(blocks_.begin(), blocks_.end(), 0);
-    std::mt19937 random(1);
-    std::shuffle(blocks_.begin(), blocks_.end(), random);
-    copy_blocks_ = entries * pages;
-    for (int64_t e = 0; e <= entries; ++e) {
-      query_start_.push_back(static_cast<int32_t>(e * query_tokens));
-      table_start_.push_back(static_cast<int32_t>(e * pages));
-    }
-    first_block_.assign(entries, 0);
-    kv_len_.assign(entries, static_cast<int32_t>(kv_tokens));
-    for (int64_t e = 0; e < entries; ++e) {
-      for (int64_t p = kv_tokens - query_tokens; p < kv_tokens; ++p) {
-        positions_.push_back(static_cast<int32_t>(p));
-        slots_.push_back(int64_t{blocks_[e * pages + p / kBlockTokens]} * kBlockTokens +
-                         p % kBlockTokens);
-      }
-    }
-    q_.assign(rows_ * shape.q_width(), ToBf16(0.1F));
-    latent_.assign(rows_ * std::max<int64_t>(shape.latent_width(), shape.cache_dim()), 0.1F);
-    out_.resize(rows_ * std::max(shape.latent_width(), shape.out_width()));
-  }
+      : PagedBatch(setup, {1, shape.cache_dim(), 0, kBlockTokens, DType::kBFloat16}, entries,
+                   query_tokens, kv_tokens, copies),
+        shape_(shape),
+        q_(rows() * shape.q_width(), ToBf16(0.1F)),
+        out_(rows() * std::max(shape.latent_width(), shape.out_width())),
+        latent_(rows() * std::max<int64_t>(shape.latent_width(), shape.cache_dim()), 0.1F) {}
 
-  // The batch over the pages of copy `i` of its cache.
-  AttentionBatch View(int64_t i) const {
-    const int64_t copies = static_cast<int64_t>(blocks_.size()) / copy_blocks_;
-    AttentionBatch batch;
-    batch.query_start = Array(query_start_);
-    batch.kv_len = Array(kv_len_);
-    batch.positions = Array(positions_);
-    batch.rope_rows = Array(positions_);
-    batch.slots = Array(slots_);
-    batch.table_start = Array(table_start_);
-    batch.first_block = Array(first_block_);
-    batch.blocks = {blocks_.data() + i % copies * copy_blocks_, copy_blocks_};
-    return batch;
-  }
   DeviceMatrix q() {
-    return {q_.data(), DType::kBFloat16, rows_, shape_.q_width(), shape_.q_width()};
+    return {q_.data(), DType::kBFloat16, rows(), shape_.q_width(), shape_.q_width()};
   }
-  DeviceMatrix latent(int64_t cols) { return {latent_.data(), DType::kFloat32, rows_, cols, cols}; }
-  DeviceMatrix out(int64_t cols) { return {out_.data(), DType::kBFloat16, rows_, cols, cols}; }
-  PagedKvView kv() const {
-    return {pool_.data(), static_cast<int64_t>(layout_.page_bytes()),
-            static_cast<int64_t>(pool_.bytes() / layout_.page_bytes()), layout_};
+  DeviceMatrix latent(int64_t cols) {
+    return {latent_.data(), DType::kFloat32, rows(), cols, cols};
   }
+  DeviceMatrix out(int64_t cols) { return {out_.data(), DType::kBFloat16, rows(), cols, cols}; }
 
  private:
-  template <typename T>
-  static DeviceArray<const T> Array(const std::vector<T>& values) {
-    return {values.data(), static_cast<int64_t>(values.size())};
-  }
-
   MlaShape shape_;
-  int64_t rows_;
-  KvPageLayout layout_;
-  DeviceBuffer pool_;
-  int64_t copy_blocks_ = 0;
-  std::vector<int32_t> blocks_, query_start_, kv_len_, positions_, table_start_, first_block_;
-  std::vector<int64_t> slots_;
   std::vector<bf16> q_, out_;
   std::vector<float> latent_;
 };
@@ -134,8 +79,7 @@ struct Machine {
 void BM_Absorbed(benchmark::State& state, Machine& machine, int64_t entries, int64_t context) {
   const MlaShape& shape = machine.shape;
   const int64_t bytes = entries * context * shape.cache_dim() * 2;
-  Batch batch(machine.setup, shape, entries, 1, context,
-              std::max<int64_t>(1, kColdBytes / bytes + 1));
+  Batch batch(machine.setup, shape, entries, 1, context, CopiesFor(bytes));
   const Work work{static_cast<double>(bytes), 2.0 * static_cast<double>(entries * context) *
                                                   shape.num_heads *
                                                   (2 * shape.latent_dim + shape.rope_dim)};
@@ -147,7 +91,7 @@ void BM_Absorbed(benchmark::State& state, Machine& machine, int64_t entries, int
                                   .out = batch.out(shape.latent_width()),
                                   .shape = shape,
                                   .scale = 0.05F,
-                                  .kv = batch.kv()},
+                                  .kv = batch.Kv()},
                                  batch.View(i));
          });
 }
@@ -171,7 +115,7 @@ void BM_Prefill(benchmark::State& state, Machine& machine, int64_t tokens, int64
                                  .out = batch.out(shape.out_width()),
                                  .shape = shape,
                                  .scale = 0.07F,
-                                 .kv = batch.kv()},
+                                 .kv = batch.Kv()},
                                 batch.View(i),
                                 [&](const DeviceMatrix& latent, const DeviceMatrix& expanded) {
                                   machine.ops->Apply(*machine.expand, latent, expanded);
@@ -197,7 +141,7 @@ void BM_NormRopeWrite(benchmark::State& state, Machine& machine, int64_t tokens)
                                        .shape = shape,
                                        .latent_norm = norm.data(),
                                        .rope = rope,
-                                       .kv = batch.kv()},
+                                       .kv = batch.Kv()},
                                       batch.View(i));
          });
 }

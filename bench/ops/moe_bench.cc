@@ -92,7 +92,8 @@ void BM_Experts(benchmark::State& state, MoeSetup& setup, const ExpertsShape& sh
   state.counters["active"] = active;
 }
 
-void BM_Route(benchmark::State& state, MoeSetup& setup, const RouterParams& params, int64_t t) {
+void BM_Route(benchmark::State& state, MoeSetup& setup, const RouterRules& rules, int64_t t) {
+  const RouterParams params{rules, {}};
   const int64_t experts = params.num_experts;
   std::vector<uint8_t> logits = RandomElements(DType::kFloat32, t * experts);
   std::vector<int32_t> ids(t * params.top_k);

@@ -187,9 +187,16 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
             static_cast<int64_t>(requests[3].prompt.size()));
 }
 
-// Mistral: a window in all layers. Qwen2: full attention first, then windows: two KV groups.
-TEST_P(Invariance, OfModelsWithWindows) {
-  for (const char* name : {"mistral", "qwen2"}) {
+// A window in all layers; full attention first, then windows (two KV groups); the same with sinks
+// and experts; latent attention; a rotation that switches while the text grows.
+TEST_P(Invariance, OfEveryKindOfModel) {
+  struct Kind {
+    const char* name;
+    size_t few_numbers;  // of the KV cache: so few that sequences are preempted
+  };
+  for (const auto& [name, few_numbers] :
+       {Kind{"mistral", 48 << 10}, Kind{"qwen2", 48 << 10}, Kind{"gpt_oss", 48 << 10},
+        Kind{"deepseek_v3", 24 << 10}, Kind{"llama_longrope", 24 << 10}}) {
     SCOPED_TRACE(name);
     model_ = std::string(QUIRE_SOURCE_DIR "/tests/golden/models/") + name;
     std::vector<Request> requests;
@@ -197,7 +204,7 @@ TEST_P(Invariance, OfModelsWithWindows) {
       Request request;
       const int length = 3 + 37 * i % 120;
       for (int at = 0; at < length; ++at) {  // every third one begins alike
-        request.prompt.push_back(3 + (at * at + 7 * at + (i % 3 == 0 ? 0 : i)) % 300);
+        request.prompt.push_back(3 + (at * at + 7 * at + (i % 3 == 0 ? 0 : i)) % 150);
       }
       request.stopping.max_new_tokens = 40;
       request.sampling.seed = i;
@@ -207,7 +214,7 @@ TEST_P(Invariance, OfModelsWithWindows) {
     }
     const std::vector<testing::Outcome> solo = Solo(requests, 16);
     // In small chunks; with few pages, then with enough that the second round finds the first's.
-    const size_t few_bytes = (size_t{48} << 10) * DTypeBytes(std::get<0>(GetParam()));
+    const size_t few_bytes = few_numbers * DTypeBytes(std::get<0>(GetParam()));
     int64_t preemptions = 0;
     int64_t cached = 0;
     for (const size_t kv_cache_bytes : {few_bytes, 40 * few_bytes}) {

@@ -57,7 +57,7 @@ struct Matrix {
 };
 
 struct Checkpoint {
-  MlaBlockConfig config;
+  MlaConfig config;
   Matrix query_down;  // q_a_proj, or q_proj where there is no rank
   Matrix query_up;    // q_b_proj
   Matrix kv_down;     // kv_a_proj_with_mqa
@@ -65,7 +65,7 @@ struct Checkpoint {
   Matrix output;      // o_proj
   std::vector<float> query_norm, latent_norm;
 
-  explicit Checkpoint(const MlaBlockConfig& made)
+  explicit Checkpoint(const MlaConfig& made)
       : config(made),
         query_down(config.down_query_width(), kHidden, 1),
         query_up(config.shape.q_width(), std::max(2, config.query_rank), 2),
@@ -196,7 +196,7 @@ class Machine {
   }
 
  private:
-  MlaBlockConfig config_;
+  MlaConfig config_;
   DType dtype_;
   ThreadPool pool_{2};
   HostMemory memory_{pool_};
@@ -208,7 +208,7 @@ class Machine {
 
 struct BlockCase {
   const char* name;
-  MlaBlockConfig config;
+  MlaConfig config;
 };
 
 const BlockCase kCases[] = {

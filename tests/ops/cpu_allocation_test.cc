@@ -132,7 +132,7 @@ TEST_P(CpuAllocationTest, ExpertsAllocateNothing) {
     spec.down.push_back(ops->MakeLinear(down.spec()).value());
   }
   const auto experts = ops->MakeExperts(std::move(spec)).value();
-  RouterParams router{.num_experts = 10, .top_k = 3, .num_groups = 5, .top_groups = 3};
+  RouterParams router{{.num_experts = 10, .top_k = 3, .num_groups = 5, .top_groups = 3}, {}};
   HostMatrix logits(DType::kFloat32, 100, 10);
   logits.FillNormal(1);
   HostMatrix x(DType::kBFloat16, 100, 64);

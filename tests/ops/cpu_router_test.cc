@@ -28,8 +28,8 @@ struct Family {
 
 std::vector<Family> Families() {
   std::vector<Family> families;
-  const auto add = [&](const char* name, RouterParams params, bool has_bias) {
-    families.push_back({name, std::move(params), has_bias});
+  const auto add = [&](const char* name, const RouterRules& rules, bool has_bias) {
+    families.push_back({name, {rules, {}}, has_bias});
   };
   add("mixtral", {.num_experts = 8, .top_k = 2, .normalise = true}, false);
   add("qwen2_moe", {.num_experts = 60, .top_k = 4}, false);

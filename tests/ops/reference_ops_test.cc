@@ -128,14 +128,15 @@ TEST_F(ReferenceOpsTest, GroupsAreChosenFirstAndTheBiasOnlyChooses) {
   HostMatrix logits(DType::kFloat32, 1, 6);
   for (int i = 0; i < 6; ++i)
     logits.set(0, i, static_cast<float>(i == 0 ? 3 : i == 1 ? -9 : i) / 4);
-  RouterParams params{.num_experts = 6,
-                      .top_k = 2,
-                      .scoring = Scoring::kSigmoid,
-                      .normalise = true,
-                      .scale = 3.0F,
-                      .num_groups = 3,
-                      .top_groups = 1,
-                      .group_score = GroupScore::kTopTwoSum};
+  RouterParams params{{.num_experts = 6,
+                       .top_k = 2,
+                       .scoring = Scoring::kSigmoid,
+                       .normalise = true,
+                       .scale = 3.0F,
+                       .num_groups = 3,
+                       .top_groups = 1,
+                       .group_score = GroupScore::kTopTwoSum},
+                      {}};
   params.correction_bias = ops_->MakeVector(std::vector<float>{1, 0, 0, 0, 0.5F, 0.6F}).value();
   std::vector<int32_t> ids(2);
   HostMatrix weights(DType::kFloat32, 1, 2);
@@ -155,12 +156,12 @@ TEST_F(ReferenceOpsTest, TheSoftmaxIsOverAllOrOverTheChosen) {
   for (int i = 0; i < 3; ++i) logits.set(0, i, std::log(static_cast<float>(i + 1)));
   std::vector<int32_t> ids(2);
   HostMatrix weights(DType::kFloat32, 1, 2);
-  ops_->Route({.num_experts = 3, .top_k = 2}, logits.view(), {ids.data(), 2}, weights.view());
+  ops_->Route({{.num_experts = 3, .top_k = 2}, {}}, logits.view(), {ids.data(), 2}, weights.view());
   EXPECT_EQ(ids, (std::vector<int32_t>{2, 1}));
   EXPECT_FLOAT_EQ(weights.at(0, 0), 3.0F / 6);
   EXPECT_FLOAT_EQ(weights.at(0, 1), 2.0F / 6);
-  ops_->Route({.num_experts = 3, .top_k = 2, .scoring = Scoring::kSoftmaxOfChosen}, logits.view(),
-              {ids.data(), 2}, weights.view());
+  ops_->Route({{.num_experts = 3, .top_k = 2, .scoring = Scoring::kSoftmaxOfChosen}, {}},
+              logits.view(), {ids.data(), 2}, weights.view());
   EXPECT_FLOAT_EQ(weights.at(0, 0), 3.0F / 5);
   EXPECT_FLOAT_EQ(weights.at(0, 1), 2.0F / 5);
 }
