@@ -1,5 +1,6 @@
 #include "core/rope_choice.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "absl/strings/str_cat.h"
@@ -43,10 +44,17 @@ std::string RopeCacheKey(const SequenceRope& rope) {
                       rope.choice.original_positions, ":", rope.length);
 }
 
+RequestRope RequestRope::Seeing(int64_t positions) const {
+  RequestRope made = *this;
+  made.seen_positions = positions;
+  if (positions <= original_positions) made.rule = LengthRule::kNone;
+  return made;
+}
+
 SequenceRope RequestRope::Start(int64_t prompt_tokens) const {
   if (rule == LengthRule::kNone || prompt_tokens <= original_positions) return {.choice = choice};
   if (rule == LengthRule::kSwitch) return Switched();
-  return {.choice = choice, .length = prompt_tokens};
+  return {.choice = choice, .length = std::min(prompt_tokens, seen_positions)};
 }
 
 }  // namespace quire

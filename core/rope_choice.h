@@ -4,6 +4,7 @@
 #define QUIRE_CORE_ROPE_CHOICE_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace quire {
@@ -51,7 +52,11 @@ struct RequestRope {
   RopeChoice choice;
   LengthRule rule = LengthRule::kNone;
   int64_t original_positions = 0;
+  int64_t seen_positions = std::numeric_limits<int64_t>::max();  // by any row, see Seeing
 
+  // Where no row sees more than so many positions, however long its sequence: a length counts for
+  // no more than that.
+  RequestRope Seeing(int64_t positions) const;
   // Of a sequence with this prompt, at its beginning.
   SequenceRope Start(int64_t prompt_tokens) const;
   // kSwitch, after it.

@@ -31,6 +31,8 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   staging.positions.clear();
   staging.position_rows.clear();
   staging.rope_rows.clear();
+  staging.rope_rows2.clear();
+  staging.step_rows = 0;
   staging.batch.model.rope_spans.clear();
   staging.query_start.assign(1, 0);
   staging.kv_len.clear();
@@ -39,6 +41,8 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
     group.table_start.assign(1, 0);
     group.first_block.clear();
     group.blocks.clear();
+    group.prefix_start.assign(1, 0);
+    group.prefix_blocks.clear();
   }
   for (const PlanEntry& entry : plan.entries) PackEntry(entry, staging);
 
@@ -58,7 +62,10 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
                                  .slots = View(arrays.slots),
                                  .table_start = View(arrays.table_start),
                                  .first_block = View(arrays.first_block),
-                                 .blocks = View(arrays.blocks)};
+                                 .blocks = View(arrays.blocks),
+                                 .prefix_start = View(arrays.prefix_start),
+                                 .prefix_blocks = View(arrays.prefix_blocks),
+                                 .rope_rows2 = View(staging.rope_rows2)};
     batch.model.copies[group].clear();
   }
   for (const PageCopy& copy : plan.copies) {
@@ -72,19 +79,40 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
 // computes.
 void BatchBuilder::PackRopeRows(const PlanEntry& entry, Staging& staging) const {
   const SequenceRope& rope = entry.sequence->rope;
-  const auto packed = static_cast<int64_t>(staging.rope_rows.size());
-  int64_t first = rope_rows_.FirstRow(rope);
-  if (first < 0) {
-    const int64_t row = rope_rows_.first_step_row() + packed;
-    staging.batch.model.rope_spans.push_back({.first_row = row,
-                                              .count = entry.end - entry.begin,
-                                              .first_position = entry.begin,
-                                              .rope = rope});
-    first = row - entry.begin;
-  }
+  int64_t first = rope_rows_.FirstRow(rope, entry.end);
+  if (first < 0) first = TakeStepRows(rope, entry.begin, entry.end, staging) - entry.begin;
   for (int64_t position = entry.begin; position < entry.end; ++position) {
     staging.rope_rows.push_back(static_cast<int32_t>(first + position));
   }
+  if (rope_rows_.seen_positions > 0) PackStreamedRows(entry, first, staging);
+}
+
+// The angles by which the sinks are seen: as if the sequence ended where the window does.
+void BatchBuilder::PackStreamedRows(const PlanEntry& entry, int64_t first_row,
+                                    Staging& staging) const {
+  const SequenceRope& rope = entry.sequence->rope;
+  const int64_t last = rope_rows_.seen_positions - 1 - rope_rows_.first_position;
+  int64_t last_row = first_row + last;
+  if (entry.end - 1 > last) {
+    const int64_t first = rope_rows_.FirstRow(rope, last + 1);
+    last_row = first < 0 ? TakeStepRows(rope, last, last + 1, staging) : first + last;
+  }
+  for (int64_t position = entry.begin; position < entry.end; ++position) {
+    const int64_t row = position < last ? first_row + position : last_row;
+    staging.rope_rows2.push_back(static_cast<int32_t>(row));
+  }
+}
+
+int64_t BatchBuilder::TakeStepRows(const SequenceRope& rope, int64_t begin, int64_t end,
+                                   Staging& staging) const {
+  const int64_t row = rope_rows_.first_step_row() + staging.step_rows;
+  staging.batch.model.rope_spans.push_back({.first_row = row,
+                                            .count = end - begin,
+                                            .first_position = rope_rows_.first_position + begin,
+                                            .rope = rope});
+  staging.step_rows += end - begin;
+  QUIRE_CHECK_LE(staging.step_rows, rope_rows_.step_rows);
+  return row;
 }
 
 void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
@@ -106,13 +134,18 @@ void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
       arrays.slots.push_back(table.Slot(position, block_tokens).value());
     }
     // The pages that the entry's rows see, and no others.
-    const int32_t first = std::max(table.first_block, kv_.FirstVisibleBlock(group, entry.begin));
+    const int32_t first = kv_.FirstVisibleBlock(group, entry.begin);
     const auto end = static_cast<int32_t>((entry.end + block_tokens - 1) / block_tokens);
     arrays.first_block.push_back(first);
     for (int32_t block = first; block < end; ++block) {
       arrays.blocks.push_back(table.At(block).value());
     }
     arrays.table_start.push_back(static_cast<int32_t>(arrays.blocks.size()));
+    const int32_t sink_blocks = std::min(end, kv_.SinkBlocks(group));
+    for (int32_t block = 0; block < sink_blocks; ++block) {
+      arrays.prefix_blocks.push_back(table.At(block).value());
+    }
+    arrays.prefix_start.push_back(static_cast<int32_t>(arrays.prefix_blocks.size()));
   }
 }
 

@@ -16,8 +16,7 @@ class BatchBuilder {
   // `depth` batches may be in use at a time. Each computes its own step rows of the rotation
   // tables, before its other rows. `position_offset` is the row of position 0 in a table of learned
   // positions.
-  BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows = {},
-               int position_offset = 0);
+  BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows, int position_offset);
 
   // Packs the plan's rows. The batch stays valid until `depth` more have been built, and borrows
   // tokens and parameters from the plan's sequences until the plan commits. Every token of the
@@ -31,6 +30,8 @@ class BatchBuilder {
     std::vector<int32_t> positions;      // [T]
     std::vector<int32_t> position_rows;  // [T]
     std::vector<int32_t> rope_rows;      // [T]
+    std::vector<int32_t> rope_rows2;     // [T], where sinks are streamed
+    int64_t step_rows = 0;               // of the rotation tables, taken
     std::vector<int32_t> query_start;    // [S + 1]
     std::vector<int32_t> kv_len;         // [S]
     struct Group {
@@ -38,6 +39,8 @@ class BatchBuilder {
       std::vector<int32_t> table_start;  // [S + 1]
       std::vector<int32_t> first_block;  // [S]
       std::vector<int32_t> blocks;
+      std::vector<int32_t> prefix_start;  // [S + 1], where the group has sinks
+      std::vector<int32_t> prefix_blocks;
     };
     std::vector<Group> groups;
     StepBatch batch;
@@ -45,6 +48,10 @@ class BatchBuilder {
 
   void PackEntry(const PlanEntry& entry, Staging& staging) const;
   void PackRopeRows(const PlanEntry& entry, Staging& staging) const;
+  void PackStreamedRows(const PlanEntry& entry, int64_t first_row, Staging& staging) const;
+  // The first of new step rows for positions [begin, end) of the sequence.
+  int64_t TakeStepRows(const SequenceRope& rope, int64_t begin, int64_t end,
+                       Staging& staging) const;
   static void PackSamples(const StepPlan& plan, StepBatch& batch);
 
   const KvManager& kv_;

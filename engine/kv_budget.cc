@@ -17,23 +17,28 @@ std::vector<KvGroupStorage> PoolsFor(const KvGroups& kv_groups, const SchedulerC
     const int block_tokens = group.layout.block_tokens;
     int64_t blocks = CeilDiv(tokens, block_tokens);
     if (group.window > 0) {
-      // Each sequence keeps its window, and a page that it has begun; chunks come on top.
+      // Each sequence keeps its sinks, its window, and a page that it has begun; chunks come on
+      // top.
+      const int64_t sinks = CeilDiv(group.sinks, block_tokens);
       const int64_t windows =
-          scheduler.max_num_sequences * (CeilDiv(group.window, block_tokens) + 1) +
+          scheduler.max_num_sequences * (sinks + CeilDiv(group.window, block_tokens) + 1) +
           CeilDiv(scheduler.pipeline_depth * scheduler.max_batch_tokens, block_tokens);
-      const int64_t least = Scheduler::MinWindowBlocks(scheduler, group.window, block_tokens);
+      const int64_t least =
+          Scheduler::MinWindowBlocks(scheduler, group.window, group.sinks, block_tokens);
       blocks = std::max(std::min(blocks, windows), least);
     }
-    pools.push_back({.layout = group.layout,
-                     .num_layers = static_cast<int>(group.layers.size()),
-                     .num_blocks = static_cast<int32_t>(blocks)});
+    pools.push_back(
+        {.layout = group.layout,
+         .num_layers = static_cast<int>(group.layers.size()),
+         .num_blocks = static_cast<int32_t>(blocks),
+         .shared_blocks = static_cast<int32_t>(CeilDiv(kv_groups.sink_tokens, block_tokens))});
   }
   return pools;
 }
 
 size_t TotalBytes(const std::vector<KvGroupStorage>& pools) {
   size_t bytes = 0;
-  for (const KvGroupStorage& pool : pools) bytes += pool.block_bytes() * pool.num_blocks;
+  for (const KvGroupStorage& pool : pools) bytes += pool.block_bytes() * pool.total_blocks();
   return bytes;
 }
 

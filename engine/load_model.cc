@@ -19,6 +19,9 @@ int64_t LogitsRows(const ModelConfig& config, int max_num_sequences) {
   return std::clamp<int64_t>(max_num_sequences, 1, std::max<int64_t>(16, affordable));
 }
 
+// Of sequences whose rows see a bounded part of them. Positions are 32 bits wide.
+constexpr int64_t kEndlessContext = int64_t{1} << 30;
+
 HashKey RandomHashKey() {
   std::random_device random;
   const auto word = [&] { return uint64_t{random()} << 32 | random(); };
@@ -73,9 +76,8 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   DecoderLimits limits{.max_batch_tokens = options.max_batch_tokens,
                        .max_logits_rows = LogitsRows(config_, options.max_num_sequences),
                        .rope_rows = {}};
-  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope,
-                         RopeOfRequests(config_.model_ropes(), options.rope_scaling));
-  limits.rope_rows = LayOutRopeRows(rope, scheduler.context_tokens, options.max_batch_tokens);
+  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeFor(options.rope_scaling));
+  limits.rope_rows = LayOut(rope, scheduler.context_tokens, options);
   QUIRE_ASSIGN_OR_RETURN(const std::vector<KvGroupStorage> pools,
                          PlanMemory(options, kv_groups, scheduler, limits));
 
@@ -85,15 +87,15 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   engine.kv.block_tokens = block_tokens;
   engine.kv.hash_key = RandomHashKey();
   for (size_t group = 0; group < pools.size(); ++group) {
-    engine.kv.groups.push_back(
-        {.window = kv_groups.groups[group].window, .num_blocks = pools[group].num_blocks});
+    engine.kv.groups.push_back({.window = kv_groups.groups[group].window,
+                                .sinks = kv_groups.groups[group].sinks,
+                                .num_blocks = pools[group].num_blocks});
     block_bytes_.push_back(pools[group].block_bytes());
     kv_bytes_per_token_ += pools[group].layout.token_bytes() * pools[group].num_layers;
   }
   // No position lies beyond what the pools hold.
-  limits.rope_rows = LayOutRopeRows(
-      rope, std::min(scheduler.context_tokens, KvManager(engine.kv).MaxSequenceTokens()),
-      options.max_batch_tokens);
+  limits.rope_rows = LayOut(
+      rope, std::min(scheduler.context_tokens, KvManager(engine.kv).MaxSequenceTokens()), options);
   engine.rope = rope;
   engine.rope_rows = limits.rope_rows;
   engine.position_offset = config_.position_offset;
@@ -112,29 +114,64 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   return absl::OkStatus();
 }
 
-// The context: what is asked for, else config.json's, or what a scaling in its place is made for.
-absl::Status LoadedModel::PlanContext(const LoadOptions& options,
-                                      SchedulerConfig& scheduler) const {
+// The context: what is asked for, else config.json's, or what a scaling in its place is made for,
+// or without end where no row sees it whole.
+absl::Status LoadedModel::PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) {
   const ModelRopes ropes = config_.model_ropes();
   QUIRE_RETURN_IF_ERROR(CheckRopeChoice(ropes, options.rope_scaling));
-  const int64_t longest = StretchedPositions(ropes, options.rope_scaling);
+  const int64_t positions = StretchedPositions(ropes, options.rope_scaling);
+  QUIRE_RETURN_IF_ERROR(ApplyAttentionSinks(options.sinks, positions, config_));
+  const bool is_own = options.rope_scaling.kind == RopeChoice::Kind::kModel;
+  const bool is_endless = config_.streamed_positions > 0;
+  const int64_t longest = is_endless ? kEndlessContext : positions - config_.sink_tokens;
   if (options.max_context > longest) {
     return absl::OutOfRangeError(
         absl::StrCat("--max-context ", options.max_context, ": the model has ", longest,
                      " positions with the rotary scaling \"",
                      FormatRopeChoice(options.rope_scaling), "\" (--rope-scaling)"));
   }
-  const bool is_own = options.rope_scaling.kind == RopeChoice::Kind::kModel;
-  scheduler.context_tokens = options.max_context > 0
-                                 ? options.max_context
-                                 : (is_own ? config_.max_position_embeddings : longest);
+  scheduler.context_tokens = longest;
+  if (is_own && !is_endless) {
+    scheduler.context_tokens = config_.max_position_embeddings - config_.sink_tokens;
+  }
+  if (options.max_context > 0) scheduler.context_tokens = options.max_context;
   return absl::OkStatus();
 }
 
+absl::StatusOr<RequestRope> LoadedModel::RopeFor(const RopeChoice& choice) const {
+  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeOfRequests(config_.model_ropes(), choice));
+  if (config_.sink_tokens > 0 && rope.rule != RequestRope::LengthRule::kNone) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the rotary scaling \"", FormatRopeChoice(choice),
+                     "\" follows a sequence's length, which the keys of this model's learned sink "
+                     "tokens can't: they are the same for all sequences"));
+  }
+  return config_.streamed_positions > 0 ? rope.Seeing(config_.streamed_positions) : rope;
+}
+
+// `context` tokens at most in a sequence. Of an endless one the rows within the model's positions
+// are computed once; in steps there is also one for each entry's view of the sinks.
+RopeRowLayout LoadedModel::LayOut(const RequestRope& rope, int64_t context,
+                                  const LoadOptions& options) const {
+  const int64_t streamed = config_.streamed_positions;
+  if (streamed > 0) {
+    context = std::min(context, std::max(streamed, config_.max_position_embeddings));
+  }
+  RopeRowLayout layout =
+      LayOutRopeRows(rope, context, options.max_batch_tokens * (streamed > 0 ? 2 : 1));
+  layout.first_position = config_.sink_tokens;
+  layout.seen_positions = streamed;
+  return layout;
+}
+
 absl::Status LoadedModel::SetRopeScaling(const RopeChoice& choice) {
-  const ModelRopes ropes = config_.model_ropes();
-  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(ropes, choice));
-  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeOfRequests(ropes, choice));
+  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(config_.model_ropes(), choice));
+  if (config_.sink_tokens > 0) {
+    return absl::FailedPreconditionError(
+        "the keys of this model's learned sink tokens were turned at start: give --rope-scaling "
+        "to quire-server instead");
+  }
+  QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeFor(choice));
   engine_->SetRope(rope);
   return absl::OkStatus();
 }

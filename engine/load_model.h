@@ -14,6 +14,7 @@
 #include "core/dtype.h"
 #include "engine/backend.h"
 #include "engine/engine.h"
+#include "model/attention_sinks.h"
 #include "model/decoder.h"
 #include "model/kv_groups.h"
 #include "model/model_config.h"
@@ -30,6 +31,7 @@ struct LoadOptions {
   int block_tokens = 0;                  // 0: the backend's
   int64_t max_context = 0;               // 0: the model's
   RopeChoice rope_scaling;               // in place of the model's own
+  AttentionSinkOptions sinks;            // in place of full attention
   int64_t max_batch_tokens = 512;
   int max_num_sequences = 64;
   int64_t max_queue = 1024;
@@ -68,7 +70,9 @@ class LoadedModel {
                                                          const KvGroups& kv_groups,
                                                          const SchedulerConfig& scheduler,
                                                          const DecoderLimits& limits) const;
-  absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) const;
+  absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler);
+  absl::StatusOr<RequestRope> RopeFor(const RopeChoice& choice) const;
+  RopeRowLayout LayOut(const RequestRope& rope, int64_t context, const LoadOptions& options) const;
 
   ModelConfig config_;
   DType act_dtype_ = DType::kFloat32;

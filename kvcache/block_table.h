@@ -10,18 +10,23 @@
 
 namespace quire {
 
-// Holds logical blocks [first_block, end_block); logical block i keeps positions
-// [i * B, (i + 1) * B). Blocks before first_block have left the window.
+// Logical block i keeps positions [i * B, (i + 1) * B). Held are [0, end_block) but for those that
+// have left the window: [kept, kept + gone).
 struct BlockTable {
-  int32_t first_block = 0;
+  int32_t kept = 0;  // logical blocks [0, kept) never leave: they hold the sinks
+  int32_t gone = 0;  // 0 while end_block <= kept
   std::vector<BlockId> blocks;
 
-  int32_t end_block() const { return first_block + static_cast<int32_t>(blocks.size()); }
+  int32_t end_block() const { return gone + static_cast<int32_t>(blocks.size()); }
+  bool IsGone(int32_t logical_block) const {
+    return logical_block >= kept && logical_block < kept + gone;
+  }
 
   BlockId& At(int32_t logical_block) {
-    QUIRE_CHECK_GE(logical_block, first_block);
+    QUIRE_CHECK_GE(logical_block, 0);
     QUIRE_CHECK_LT(logical_block, end_block());
-    return blocks[logical_block - first_block];
+    QUIRE_CHECK(!IsGone(logical_block)) << "block " << logical_block;
+    return blocks[logical_block < kept ? logical_block : logical_block - gone];
   }
   BlockId At(int32_t logical_block) const {
     return const_cast<BlockTable*>(this)->At(logical_block);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 
 namespace quire {
@@ -44,6 +45,7 @@ SequenceKv KvManager::NewSequence(absl::string_view tenant, absl::string_view ca
                                   absl::string_view rope, bool publishes) const {
   SequenceKv kv;
   kv.tables.resize(num_groups());
+  for (int group = 0; group < num_groups(); ++group) kv.tables[group].kept = SinkBlocks(group);
   kv.chain.push_back(RootHash(config_.hash_key, tenant, cache_salt, rope));
   kv.publishes = publishes;
   return kv;
@@ -69,6 +71,15 @@ int32_t KvManager::FirstVisibleBlock(int group, int64_t position) const {
   return static_cast<int32_t>(std::max<int64_t>(0, position - window + 1) / config_.block_tokens);
 }
 
+int32_t KvManager::SinkBlocks(int group) const {
+  return static_cast<int32_t>(
+      CeilDiv(int64_t{config_.groups[group].sinks}, int64_t{config_.block_tokens}));
+}
+
+bool KvManager::Sees(int group, int64_t position, int32_t block) const {
+  return block < SinkBlocks(group) || block >= FirstVisibleBlock(group, position);
+}
+
 PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt token) const {
   max_blocks = std::min(max_blocks, static_cast<int32_t>(kv.chain.size()) - 1);
   if (pools_.empty()) max_blocks = 0;  // nothing is kept that a hit could stand for
@@ -86,13 +97,18 @@ PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt tok
     if (!full_groups_hold) break;
     nodes.push_back(node);
   }
-  // The longest prefix whose last window each window group still holds.
+  // The longest prefix of which each window group still holds what the next row sees.
   const auto windows_hold = [&](int32_t blocks) {
+    const int64_t next_position = int64_t{blocks} * config_.block_tokens;
+    const auto holds = [&](int32_t block, int group) {
+      return nodes[block] != PrefixIndex::kNoNode && index_.Holds(nodes[block], group);
+    };
     for (int group = 0; group < num_groups(); ++group) {
-      const int64_t next_position = int64_t{blocks} * config_.block_tokens;
+      for (int32_t block = std::min(blocks, SinkBlocks(group)); block-- > 0;) {
+        if (!holds(block, group)) return false;
+      }
       for (int32_t block = FirstVisibleBlock(group, next_position); block < blocks; ++block) {
-        const int32_t node = nodes[block];
-        if (node == PrefixIndex::kNoNode || !index_.Holds(node, group)) return false;
+        if (!holds(block, group)) return false;
       }
     }
     return true;
@@ -104,7 +120,8 @@ PrefixHit KvManager::Match(const SequenceKv& kv, int32_t max_blocks, TokenAt tok
   hit.held.resize(num_groups());
   for (int group = 0; group < num_groups(); ++group) {
     const int64_t next_position = int64_t{hit.blocks} * config_.block_tokens;
-    for (int32_t block = FirstVisibleBlock(group, next_position); block < hit.blocks; ++block) {
+    for (int32_t block = 0; block < hit.blocks; ++block) {
+      if (!Sees(group, next_position, block)) continue;
       const BlockId held = index_.BlockOf(nodes[block], group);
       hit.held[group].push_back(held);
       hit.revived[group] += pools_[group].references(held) == 0 ? 1 : 0;
@@ -117,7 +134,7 @@ void KvManager::TakeHit(SequenceKv& kv, const PrefixHit& hit) {
   for (int group = 0; group < num_groups(); ++group) {
     BlockTable& table = kv.tables[group];
     QUIRE_CHECK(table.blocks.empty());
-    table.first_block = hit.blocks - static_cast<int32_t>(hit.held[group].size());
+    table.gone = hit.blocks - static_cast<int32_t>(hit.held[group].size());
     table.blocks = hit.held[group];
     for (BlockId block : table.blocks) pools_[group].AddReference(block);
   }
@@ -188,7 +205,7 @@ void KvManager::Publish(SequenceKv& kv, int64_t computed, TokenAt token) {
   for (int32_t block = kv.published_blocks; block < full_blocks; ++block) {
     const absl::Span<const TokenId> tokens = BlockTokens(block, token);
     for (int group = 0; group < num_groups(); ++group) {
-      if (block < kv.tables[group].first_block) continue;  // left the window already
+      if (kv.tables[group].IsGone(block)) continue;
       const BlockId held = kv.tables[group].At(block);
       if (pools_[group].indexed(held)) continue;
       if (index_.Insert(kv.chain[block + 1], kv.chain[block], tokens, group, held)) {
@@ -213,11 +230,12 @@ void KvManager::ReleaseBehindWindow(SequenceKv& kv, int64_t next_position, PlanI
   for (int group = 0; group < num_groups(); ++group) {
     BlockTable& table = kv.tables[group];
     const int32_t keep_from = std::min(FirstVisibleBlock(group, next_position), table.end_block());
-    const int32_t gone = keep_from - table.first_block;
-    if (gone <= 0) continue;
-    for (int32_t i = 0; i < gone; ++i) Release(group, table.blocks[i], plan);
-    table.blocks.erase(table.blocks.begin(), table.blocks.begin() + gone);
-    table.first_block = keep_from;
+    const int32_t leaving = keep_from - table.kept - table.gone;
+    if (leaving <= 0) continue;
+    const auto first = table.blocks.begin() + table.kept;
+    for (auto block = first; block != first + leaving; ++block) Release(group, *block, plan);
+    table.blocks.erase(first, first + leaving);
+    table.gone += leaving;
   }
 }
 
@@ -229,7 +247,7 @@ void KvManager::ReleaseAll(SequenceKv& kv, PlanId plan) {
       Release(group, *block, plan);
     }
     table.blocks.clear();
-    table.first_block = 0;
+    table.gone = 0;
   }
   kv.published_blocks = 0;
 }

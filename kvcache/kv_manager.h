@@ -24,6 +24,7 @@ namespace quire {
 // Layers of one kind share a group: its pool, its tables, its prefix entries.
 struct KvGroupConfig {
   int32_t window = 0;  // a row at position p sees [max(0, p - window + 1), p]; 0 = [0, p]
+  int32_t sinks = 0;   // and [0, sinks), of a group with a window
   int32_t num_blocks = 0;
 };
 
@@ -55,7 +56,7 @@ struct SequenceKv {
 struct PrefixHit {
   int32_t blocks = 0;   // full blocks [0, n) need no computing
   GroupCounts revived;  // per group, unreferenced blocks that taking the hit would use up
-  // Per group, the blocks from the first that the next row sees to the last of the hit.
+  // Per group, those blocks of the hit that the next row sees.
   absl::InlinedVector<std::vector<BlockId>, 2> held;
 };
 
@@ -113,8 +114,10 @@ class KvManager {
   // Per group, blocks that become available once the outstanding plans have committed.
   GroupCounts Releasing() const;
 
-  // Blocks [first, end) of `group` that a row at `position` sees, its own included.
+  // The first block of `group` that the window of a row at `position` reaches.
   int32_t FirstVisibleBlock(int group, int64_t position) const;
+  // Blocks [0, n) of `group` hold its sinks: they never leave.
+  int32_t SinkBlocks(int group) const;
 
   // CHECKs the pools and that every reference count equals the number of tables (and of releases
   // that wait for a plan) that hold the block.
@@ -131,6 +134,7 @@ class KvManager {
   void Release(int group, BlockId block, PlanId plan);
   absl::Span<const TokenId> BlockTokens(int64_t block, TokenAt token) const;
   bool TailIsShared(const SequenceKv& kv, int group, int64_t begin) const;
+  bool Sees(int group, int64_t position, int32_t block) const;
 
   KvManagerConfig config_;
   std::vector<BlockPool> pools_;

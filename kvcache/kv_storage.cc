@@ -11,7 +11,7 @@ absl::StatusOr<std::unique_ptr<KvStorage>> KvStorage::Create(
   storage->groups_ = groups;
   for (const KvGroupStorage& group : groups) {
     QUIRE_ASSIGN_OR_RETURN(DeviceBuffer pages,
-                           memory.Allocate(group.block_bytes() * group.num_blocks, "kv cache"));
+                           memory.Allocate(group.block_bytes() * group.total_blocks(), "kv cache"));
     storage->pages_.push_back(std::move(pages));
   }
   return storage;
@@ -23,9 +23,9 @@ PagedKvView KvStorage::View(int group, int layer) const {
   QUIRE_CHECK_LT(layer, held.num_layers);
   const size_t page_bytes = held.layout.page_bytes();
   char* base = static_cast<char*>(pages_[group].data());
-  return {.base = base + page_bytes * held.num_blocks * layer,
+  return {.base = base + page_bytes * held.total_blocks() * layer,
           .page_stride_bytes = static_cast<int64_t>(page_bytes),
-          .num_blocks = held.num_blocks,
+          .num_blocks = held.total_blocks(),
           .layout = held.layout};
 }
 

@@ -16,8 +16,10 @@ namespace quire {
 struct KvGroupStorage {
   KvPageLayout layout;
   int num_layers = 0;
-  int32_t num_blocks = 0;
+  int32_t num_blocks = 0;     // that sequences take and give back
+  int32_t shared_blocks = 0;  // beyond them: what the model itself keeps for all sequences
 
+  int64_t total_blocks() const { return int64_t{num_blocks} + shared_blocks; }
   // Bytes of one block: its pages in all layers.
   size_t block_bytes() const { return layout.page_bytes() * num_layers; }
 };
@@ -36,7 +38,7 @@ class KvStorage {
   KvStorage() = default;
 
   std::vector<KvGroupStorage> groups_;
-  std::vector<DeviceBuffer> pages_;  // per group: [num_layers, num_blocks, page_bytes]
+  std::vector<DeviceBuffer> pages_;  // per group: [num_layers, total_blocks, page_bytes]
 };
 
 }  // namespace quire

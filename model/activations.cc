@@ -5,6 +5,15 @@
 #include "model/arena.h"
 
 namespace quire {
+namespace {
+
+bool SeesSinksAfresh(const ModelConfig& config) {
+  return std::any_of(config.layers.begin(), config.layers.end(),
+                     [&](const LayerConfig& layer) { return config.StreamsSinks(layer); });
+}
+
+}  // namespace
+
 Activations Activations::Lay(const ModelConfig& config, DType act_dtype,
                              const DecoderLimits& limits, void* base, size_t& bytes) {
   constexpr DType kFloat = DType::kFloat32;
@@ -20,6 +29,9 @@ Activations Activations::Lay(const ModelConfig& config, DType act_dtype,
   act.normed = arena.Matrix(act_dtype, rows, hidden);
   if (!config.mla) {  // which has its own
     act.qkv = arena.Matrix(act_dtype, rows, config.attention_shape(0).qkv_width());
+    if (SeesSinksAfresh(config)) {
+      act.streamed_q = arena.Matrix(act_dtype, rows, int64_t{config.num_heads} * config.head_dim);
+    }
     act.attended = arena.Matrix(act_dtype, rows, config.attention_shape(0).out_width());
   }
   act.delta = arena.Matrix(kFloat, rows, hidden);

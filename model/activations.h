@@ -22,6 +22,7 @@ struct Activations {
   DeviceMatrix residual;       // fp32 [T, E], the residual stream
   DeviceMatrix normed;         // act [T, E]
   DeviceMatrix qkv;            // act [T, H D + Hkv D + Hkv Dv]
+  DeviceMatrix streamed_q;     // act [T, H D], the queries as the sinks see them; empty without
   DeviceMatrix attended;       // act [T, H Dv]
   DeviceMatrix delta;          // fp32 [T, E], what a block adds to the residual
   DeviceMatrix up;             // act [T, 2 F], or [T, F] where there is no gate

@@ -59,10 +59,13 @@ class Decoder {
         ops_(ops),
         attention_(attention) {}
 
+  absl::Status WriteSinkTokens(DeviceMemory& memory);
   void CopyPages(const ModelBatch& batch);
   void EmbedTokens(const ModelBatch& batch);
   void AttentionBlock(int layer, const ModelBatch& batch);
   void Attend(int layer, const ModelBatch& batch);
+  NormRopeWriteParams Rotation(int layer, int64_t rows) const;
+  KvPrefix Sinks(int layer, int64_t rows) const;
   void Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta);
   void Moe(const MoeWeights& weights, int64_t rows);
   // residual += delta; normed = what the next block reads.
@@ -85,6 +88,7 @@ class Decoder {
   std::unique_ptr<MlaBlock> mla_;  // of all layers, or null
   DeviceBuffer buffer_;
   Activations act_;
+  DeviceBuffer sink_pages_;  // ids of the pages that learned sink tokens share, one list a group
 };
 
 }  // namespace quire

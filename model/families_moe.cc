@@ -257,7 +257,7 @@ absl::Status ReadGptOss(const JsonNode& root, ModelConfig& config) {
   QUIRE_RETURN_IF_ERROR(ReadRotation(root, {.theta = 150000.0}, config));
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "attention_bias", true, config.qkv_bias));
   config.attention_output_bias = config.qkv_bias;
-  config.attention_sinks = true;
+  config.sink_logits = true;
   QUIRE_RETURN_IF_ERROR(ReadExperts(root,
                                     {.num_experts = {"num_local_experts", 128},
                                      .top_k = {"num_experts_per_tok", 4},

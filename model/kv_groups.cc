@@ -24,13 +24,18 @@ KvPageLayout PageLayout(const ModelConfig& config, int block_tokens, DType kv_dt
 KvGroups GroupKvLayers(const ModelConfig& config, int block_tokens, DType kv_dtype) {
   KvGroups made;
   if (config.is_encoder) return made;
+  made.sink_tokens = config.sink_tokens;
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    const int window = config.layers[layer].window;
-    auto group = std::find_if(made.groups.begin(), made.groups.end(),
-                              [&](const KvGroup& g) { return g.window == window; });
+    const LayerConfig& sees = config.layers[layer];
+    auto group = std::find_if(made.groups.begin(), made.groups.end(), [&](const KvGroup& g) {
+      return g.window == sees.window && g.sinks == sees.sinks && g.streams == sees.streams;
+    });
     if (group == made.groups.end()) {
-      made.groups.push_back(
-          {.window = window, .layout = PageLayout(config, block_tokens, kv_dtype), .layers = {}});
+      made.groups.push_back({.window = sees.window,
+                             .sinks = sees.sinks,
+                             .streams = sees.streams,
+                             .layout = PageLayout(config, block_tokens, kv_dtype),
+                             .layers = {}});
       group = made.groups.end() - 1;
     }
     made.places.push_back({.group = static_cast<int>(group - made.groups.begin()),

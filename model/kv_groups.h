@@ -1,4 +1,4 @@
-// Which layers share a KV group: those with the same window and row bytes.
+// Which layers share a KV group: those whose rows see the same positions.
 #ifndef QUIRE_MODEL_KV_GROUPS_H_
 #define QUIRE_MODEL_KV_GROUPS_H_
 
@@ -10,7 +10,9 @@
 namespace quire {
 
 struct KvGroup {
-  int window = 0;  // 0 = full attention
+  int window = 0;        // 0 = full attention
+  int sinks = 0;         // of the sequence's own, seen besides the window
+  bool streams = false;  // LayerConfig::streams
   KvPageLayout layout;
   std::vector<int> layers;  // of the model, ascending
 };
@@ -24,6 +26,7 @@ struct KvPlace {
 struct KvGroups {
   std::vector<KvGroup> groups;
   std::vector<KvPlace> places;  // [L]
+  int sink_tokens = 0;          // learned ones, whose pages all sequences share
 };
 
 // None for encoders, which keep nothing.

@@ -78,6 +78,18 @@ absl::Status ReadDType(const JsonNode& root, ModelConfig& config) {
   return absl::OkStatus();
 }
 
+// Learned sink tokens, which any decoder with keys and values of heads may have.
+absl::Status ReadSinkTokens(const JsonNode& root, ModelConfig& config) {
+  constexpr int64_t kMost = 1024;
+  const int64_t most = std::min(kMost, config.max_position_embeddings - 1);
+  QUIRE_ASSIGN_OR_RETURN(const int64_t tokens, root.IntegerOr("num_sink_tokens", 0, most, 0));
+  if (tokens > 0 && (config.mla || config.is_encoder || config.learned_positions)) {
+    return root.Find("num_sink_tokens")->Unexpected("0: the architecture takes no sink tokens");
+  }
+  config.sink_tokens = static_cast<int>(tokens);
+  return absl::OkStatus();
+}
+
 // What `file` says of the end of a text, if it is there and says anything.
 absl::Status ReadEndTokens(const JsonNode& root, ModelConfig& config) {
   QUIRE_ASSIGN_OR_RETURN(std::vector<TokenId> ids,
@@ -118,6 +130,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& directory) {
   const JsonNode text = root.Find("text_config").value_or(root);
   QUIRE_ASSIGN_OR_RETURN(config.model_type, root.StringOr("model_type", ""));
   QUIRE_RETURN_IF_ERROR(family.read(text, config));
+  QUIRE_RETURN_IF_ERROR(ReadSinkTokens(text, config));
   QUIRE_RETURN_IF_ERROR(CheckQuantisation(root, config));
   for (const JsonNode& part : {root, text}) {
     QUIRE_RETURN_IF_ERROR(ReadDType(part, config));

@@ -2,8 +2,7 @@
 // model/families*.cc; the decoder runs every description.
 //
 // Letters: L layers, E hidden size, H query heads, Hkv key/value heads, D head dim, Dv value dim, F
-// feed-forward size, V vocabulary, X experts. For MLA: R latent rank, Rq query rank, Dn no-rope
-// dim, Dr rope dim.
+// feed-forward size, V vocabulary, X experts; MLA's are in attention/mla.h.
 #ifndef QUIRE_MODEL_MODEL_CONFIG_H_
 #define QUIRE_MODEL_MODEL_CONFIG_H_
 
@@ -45,8 +44,10 @@ struct MoeConfig {
 };
 
 struct LayerConfig {
-  int window = 0;  // 0: full attention
-  int rope = 0;    // of ModelConfig::ropes
+  int window = 0;        // 0: full attention
+  int sinks = 0;         // positions [0, n) are seen besides the window
+  bool streams = false;  // window and sinks are asked for, in place of full attention
+  int rope = 0;          // of ModelConfig::ropes
   bool moe = false;
 };
 
@@ -91,7 +92,9 @@ struct ModelConfig {
   bool qk_norm_per_head = false;   // each head has norm weights of its own
   float attention_scale = 0.0F;    // of q k^T
   float attention_softcap = 0.0F;  // 0: none
-  bool attention_sinks = false;    // a sink logit for each query head
+  bool sink_logits = false;        // one for each query head
+  int sink_tokens = 0;             // learned ones in front of every sequence, seen by all its rows
+  int64_t streamed_positions = 0;  // that a row sees, however long its sequence; 0: its own length
   std::vector<RopeConfig> ropes;   // of the layer kinds
   std::optional<MlaConfig> mla;    // else GQA
 
@@ -116,6 +119,12 @@ struct ModelConfig {
 
   ModelRopes model_ropes() const {
     return {.own = ropes, .max_positions = max_position_embeddings};
+  }
+
+  // Whether the layer's queries turn once more for the sinks: these keep within the positions of
+  // the window, while the sequence leaves them behind.
+  bool StreamsSinks(const LayerConfig& layer) const {
+    return layer.streams && layer.sinks + sink_tokens > 0;
   }
 
   GqaShape attention_shape(int layer) const {

@@ -15,10 +15,8 @@ constexpr int64_t kStagedRows = 64;
 
 }  // namespace
 
-RopeRowLayout LayOutRopeRows(const RequestRope& rope, int64_t max_positions,
-                             int64_t max_batch_tokens) {
-  RopeRowLayout layout{
-      .choice = rope.choice, .base_rows = max_positions, .step_rows = max_batch_tokens};
+RopeRowLayout LayOutRopeRows(const RequestRope& rope, int64_t max_positions, int64_t step_rows) {
+  RopeRowLayout layout{.choice = rope.choice, .base_rows = max_positions, .step_rows = step_rows};
   if (rope.rule == RequestRope::LengthRule::kSwitch && max_positions > rope.original_positions) {
     layout.base_rows = rope.original_positions;
     layout.long_rows = max_positions;
@@ -66,7 +64,7 @@ absl::StatusOr<std::unique_ptr<RopeTables>> RopeTables::Create(const ModelRopes&
   }
   made->ComputeStepRows({{.first_row = 0,
                           .count = layout.base_rows,
-                          .first_position = 0,
+                          .first_position = layout.first_position,
                           .rope = {.choice = layout.choice}}});
   if (layout.long_rows > 0) {
     made->ComputeStepRows({{.first_row = layout.base_rows,

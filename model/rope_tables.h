@@ -20,26 +20,28 @@ namespace quire {
 //   base_rows + [0, long)   positions of longer ones, where all of them have the same frequencies
 //   then step_rows          whatever the step's other rows need, computed for that step
 struct RopeRowLayout {
-  RopeChoice choice;  // of the rows that are computed once
+  RopeChoice choice;           // of the rows that are computed once
+  int64_t first_position = 0;  // what a sequence's position 0 turns by: learned sinks lie before it
+  int64_t seen_positions = 0;  // > 0: queries turn once more, by seen_positions - 1 at most
   int64_t base_rows = 0;
   int64_t long_rows = 0;
   int64_t step_rows = 0;
 
   int64_t first_step_row() const { return base_rows + long_rows; }
   int64_t num_rows() const { return first_step_row() + step_rows; }
-  // The row of a sequence's position 0, from which its others count, or -1: they are step rows.
-  int64_t FirstRow(const SequenceRope& rope) const {
+  // The row of a sequence's position 0, from which those of [0, end) count, or -1: they are step
+  // rows.
+  int64_t FirstRow(const SequenceRope& rope, int64_t end) const {
     if (!(rope.choice == choice)) return -1;
-    if (rope.length == 0) return 0;
-    return long_rows > 0 ? base_rows : -1;
+    if (rope.length == 0) return end <= base_rows ? 0 : -1;
+    return end <= long_rows ? base_rows : -1;
   }
 };
 
-// For sequences of up to max_positions tokens and steps of up to max_batch_tokens rows.
-RopeRowLayout LayOutRopeRows(const RequestRope& rope, int64_t max_positions,
-                             int64_t max_batch_tokens);
+// With the positions [0, max_positions) computed once, and up to step_rows in a step.
+RopeRowLayout LayOutRopeRows(const RequestRope& rope, int64_t max_positions, int64_t step_rows);
 
-// Step rows [first_row, first_row + count) are of positions [first_position, ...).
+// Step rows [first_row, first_row + count) turn by [first_position, ...).
 struct RopeSpan {
   int64_t first_row = 0;
   int64_t count = 0;

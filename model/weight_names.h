@@ -39,7 +39,8 @@ struct WeightNames {
   std::string q_norm = "self_attn.q_norm";
   std::string k_norm = "self_attn.k_norm";
   std::string output = "self_attn.o_proj";
-  std::string sinks = "self_attn.sinks";  // a tensor without ".weight"
+  std::string sink_logits = "self_attn.sinks";  // a tensor without ".weight"
+  std::string sink_tokens = "self_attn.sink_tokens";
 
   std::string gate_up;  // one matrix with the rows of gate and up; else gate, up
   std::string gate = "mlp.gate_proj";

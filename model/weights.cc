@@ -151,8 +151,14 @@ class ModelLoader {
     QUIRE_ASSIGN_OR_RETURN(gqa.qkv, loader_.Merge(at + "qkv", config_.hidden_size, parts));
     QUIRE_ASSIGN_OR_RETURN(gqa.q_norm, LoadQkNorm(at + names_.q_norm, config_.num_heads));
     QUIRE_ASSIGN_OR_RETURN(gqa.k_norm, LoadQkNorm(at + names_.k_norm, config_.num_kv_heads));
-    if (config_.attention_sinks) {
-      QUIRE_ASSIGN_OR_RETURN(gqa.sinks, loader_.LoadVector(at + names_.sinks, config_.num_heads));
+    if (config_.sink_logits) {
+      QUIRE_ASSIGN_OR_RETURN(gqa.sink_logits,
+                             loader_.LoadVector(at + names_.sink_logits, config_.num_heads));
+    }
+    if (config_.sink_tokens > 0) {
+      QUIRE_ASSIGN_OR_RETURN(
+          gqa.sink_tokens,
+          loader_.LoadTable(at + names_.sink_tokens, config_.sink_tokens, config_.hidden_size));
     }
     QUIRE_ASSIGN_OR_RETURN(
         gqa.output,

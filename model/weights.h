@@ -21,11 +21,12 @@
 namespace quire {
 
 struct GqaWeights {
-  std::unique_ptr<Linear> qkv;     // E -> H D + Hkv D + Hkv Dv: queries, keys, values
-  DeviceVector q_norm;             // [D], or as QkNorm says; empty where the model has none
-  DeviceVector k_norm;             //
-  DeviceVector sinks;              // [H] logits, or empty
-  std::unique_ptr<Linear> output;  // H Dv -> E
+  std::unique_ptr<Linear> qkv;             // E -> H D + Hkv D + Hkv Dv: queries, keys, values
+  DeviceVector q_norm;                     // [D], or as QkNorm says; empty where the model has none
+  DeviceVector k_norm;                     //
+  DeviceVector sink_logits;                // [H], or empty
+  std::unique_ptr<Embedding> sink_tokens;  // [n, E], what the learned ones project, or null
+  std::unique_ptr<Linear> output;          // H Dv -> E
 };
 
 struct LayerWeights {

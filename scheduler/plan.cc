@@ -247,11 +247,11 @@ GroupCounts Scheduler::AdmissionNeed(const Sequence& sequence, const PrefixHit& 
     if (kv_->config().groups[group].window > 0) {
       end = std::min(end, hit_tokens + config_.max_batch_tokens);  // pages behind are given back
     }
-    const int32_t first = kv_->FirstVisibleBlock(group, hit_tokens);
+    const auto held = static_cast<int32_t>(hit.held[group].size());
     const auto end_block = static_cast<int32_t>((end + block_tokens - 1) / block_tokens);
     const int32_t wanted =
-        std::min(end_block - first + sequence.slots(), kv_->pool(group).num_blocks());
-    need[group] = wanted - (hit.blocks - first) + hit.revived[group];
+        std::min(end_block - hit.blocks + held + sequence.slots(), kv_->pool(group).num_blocks());
+    need[group] = wanted - held + hit.revived[group];
   }
   return need;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 
 namespace quire {
@@ -19,15 +20,15 @@ Scheduler::Scheduler(const SchedulerConfig& config, KvManager* kv)
   for (const KvGroupConfig& group : kv->config().groups) {
     if (group.window == 0) continue;
     QUIRE_CHECK_GE(int64_t{group.num_blocks},
-                   MinWindowBlocks(config, group.window, kv->config().block_tokens));
+                   MinWindowBlocks(config, group.window, group.sinks, kv->config().block_tokens));
   }
 }
 
-int64_t Scheduler::MinWindowBlocks(const SchedulerConfig& config, int32_t window,
+int64_t Scheduler::MinWindowBlocks(const SchedulerConfig& config, int32_t window, int32_t sinks,
                                    int block_tokens) {
   const int64_t span =
       std::min(window + config.pipeline_depth * config.max_batch_tokens, config.context_tokens);
-  return (span + block_tokens - 1) / block_tokens + 1;
+  return CeilDiv(span, int64_t{block_tokens}) + 1 + CeilDiv(sinks, block_tokens);
 }
 
 Scheduler::~Scheduler() = default;
@@ -300,8 +301,12 @@ FitReport Scheduler::Estimate(const Request& request, const RequestRope& rope) c
   report.blocks.resize(kv_->num_groups());
   for (int group = 0; group < kv_->num_groups(); ++group) {
     const int64_t first = kv_->FirstVisibleBlock(group, longest - 1);
-    const int64_t shared = std::max<int64_t>(0, prompt / block_tokens - first);
-    const int64_t each = (longest + block_tokens - 1) / block_tokens - first - shared;
+    const auto held = [&](int64_t end) {  // of blocks [0, end)
+      return std::max<int64_t>(0, end - first) +
+             std::min<int64_t>({end, first, kv_->SinkBlocks(group)});
+    };
+    const int64_t shared = held(prompt / block_tokens);
+    const int64_t each = held(CeilDiv(longest, int64_t{block_tokens})) - shared;
     report.blocks[group] = shared + request.num_sequences * each;
   }
   if (!report.fits_ever) return report;  // nor is a prompt hashed that is longer than any context

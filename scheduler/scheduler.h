@@ -79,9 +79,10 @@ class Scheduler {
 
   const SchedulerConfig& config() const { return config_; }
 
-  // The least blocks of a window group with which one sequence alone always gets on: its window,
-  // and a chunk for each outstanding plan (pages leave the window when a plan commits).
-  static int64_t MinWindowBlocks(const SchedulerConfig& config, int32_t window, int block_tokens);
+  // The least blocks of a window group with which one sequence alone always gets on: its sinks, its
+  // window, and a chunk for each outstanding plan (pages leave the window when a plan commits).
+  static int64_t MinWindowBlocks(const SchedulerConfig& config, int32_t window, int32_t sinks,
+                                 int block_tokens);
 
   // Tokens, prompt and output, that one sequence may have: the context or what the pools hold.
   int64_t capacity_tokens() const { return capacity_tokens_; }

@@ -109,6 +109,22 @@ void AddRopeFlag(CLI::App& app, RawFlags& raw) {
       ->group("Model");
 }
 
+void AddSinkFlags(CLI::App& app, AttentionSinkOptions& sinks) {
+  app.add_option(
+         "--attention-window", sinks.window,
+         "Each row sees this many tokens back, in place of the whole sequence: text goes on "
+         "without end in bounded memory. 0: as the model has it")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str()
+      ->group("Model");
+  app.add_option("--attention-sinks", sinks.sinks,
+                 "And besides the window the first tokens of its sequence, which keep the text "
+                 "sound: 4 is usual")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str()
+      ->group("Model");
+}
+
 void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
   LoadOptions& load = flags.load;
   app.add_option("--device", load.backend.device, "Where the model runs")
@@ -194,6 +210,7 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   RawFlags raw;
   AddModelFlags(app, flags, raw);
   AddRopeFlag(app, raw);
+  AddSinkFlags(app, flags.load.sinks);
   AddMachineFlags(app, flags, raw);
   AddServingFlags(app, flags, raw);
   bool no_progress = false;

@@ -85,6 +85,7 @@ void FillServerInfo(Services& services, v1::ServerInfo& info) {
   for (size_t group = 0; group < stats.kv.size(); ++group) {
     v1::KvGroupInfo* line = info.add_kv_groups();
     line->set_window(static_cast<uint32_t>(config.kv.groups[group].window));
+    line->set_sinks(static_cast<uint32_t>(config.kv.groups[group].sinks));
     line->set_num_blocks(static_cast<uint32_t>(stats.kv[group].num_blocks));
     line->set_free_blocks(static_cast<uint32_t>(stats.kv[group].free));
     line->set_cached_blocks(static_cast<uint32_t>(stats.kv[group].cached));

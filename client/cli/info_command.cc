@@ -54,6 +54,12 @@ std::string ModelText(const v1::ModelInfo& model) {
       model.eos_token_ids().empty() ? "none" : FormatTokenIds(model.eos_token_ids()));
 }
 
+std::string WindowText(const v1::KvGroupInfo& group) {
+  if (group.window() == 0) return "full attention";
+  if (group.sinks() == 0) return absl::StrCat("window ", group.window());
+  return absl::StrCat("window ", group.window(), " and ", group.sinks(), " sinks");
+}
+
 std::string MemoryText(const v1::ServerInfo& server) {
   std::string text = "memory      ";
   uint64_t total_bytes = 0;
@@ -65,9 +71,9 @@ std::string MemoryText(const v1::ServerInfo& server) {
   for (const v1::KvGroupInfo& group : server.kv_groups()) {
     absl::StrAppendFormat(
         &text, "KV cache    %s: %d blocks of %d tokens (%s): %d used, %d cached, %d free\n",
-        group.window() == 0 ? "full attention" : absl::StrCat("window ", group.window()),
-        group.num_blocks(), server.block_tokens(), FormatBytes(group.block_bytes()),
-        group.used_blocks(), group.cached_blocks(), group.free_blocks());
+        WindowText(group), group.num_blocks(), server.block_tokens(),
+        FormatBytes(group.block_bytes()), group.used_blocks(), group.cached_blocks(),
+        group.free_blocks());
   }
   return text;
 }

@@ -9,13 +9,11 @@
 
 #include "engine/load_model.h"
 #include "gtest/gtest.h"
+#include "tests/engine/golden_prompt.h"
 #include "tests/testing/engine_client.h"
 
 namespace quire {
 namespace {
-
-// fp32 on both sides; sums in other orders move log-probabilities by a few units of 1e-6.
-constexpr double kTolerance = 2e-4;
 
 struct GoldenCase {
   std::string model;
@@ -24,22 +22,6 @@ struct GoldenCase {
 };
 
 class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
-
-void ExpectTop(const TokenLogprobs& got, const nlohmann::json& want) {
-  const auto ids = want.at("ids").get<std::vector<TokenId>>();
-  const auto logprobs = want.at("logprobs").get<std::vector<double>>();
-  ASSERT_GE(got.top.size(), ids.size());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    EXPECT_NEAR(got.top[i].logprob, logprobs[i], kTolerance) << "rank " << i;
-    // Ranks may swap where two log-probabilities agree to the tolerance.
-    const bool near_tie = (i > 0 && logprobs[i - 1] - logprobs[i] < kTolerance) ||
-                          (i + 1 < ids.size() && logprobs[i] - logprobs[i + 1] < kTolerance) ||
-                          i + 1 == ids.size();
-    if (!near_tie) {
-      EXPECT_EQ(got.top[i].token, ids[i]) << "rank " << i;
-    }
-  }
-}
 
 TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
@@ -55,26 +37,7 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
 
   const auto golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));
   for (const auto& prompt : golden.at("prompts")) {
-    Request request;
-    prompt.at("ids").get_to(request.prompt);
-    SCOPED_TRACE(request.prompt.size());
-    request.sampling.temperature = 0;
-    request.stopping.max_new_tokens = 32;
-    request.top_logprobs = 20;
-    request.prompt_logprobs = true;
-    const testing::Outcome outcome = testing::Run((*loaded)->engine(), request);
-    const auto scores = prompt.at("prompt_logprobs").get<std::vector<double>>();
-    ASSERT_EQ(outcome.prompt_logprobs.size(), scores.size());
-    for (size_t i = 0; i < scores.size(); ++i) {
-      EXPECT_NEAR(outcome.prompt_logprobs[i].chosen.logprob, scores[i], kTolerance) << i;
-    }
-    const auto& sequence = outcome.sequences[0];
-    EXPECT_EQ(sequence.tokens, prompt.at("greedy_ids").get<std::vector<TokenId>>());
-    ExpectTop(sequence.logprobs[0], prompt.at("last_top20"));
-    for (size_t step = 0; step < sequence.logprobs.size(); ++step) {
-      SCOPED_TRACE(step);
-      ExpectTop(sequence.logprobs[step], prompt.at("greedy_top5")[step]);
-    }
+    testing::ExpectMeetsGolden((*loaded)->engine(), prompt);
   }
 }
 

@@ -78,6 +78,7 @@ class EngineTest : public ::testing::Test {
   void Make(EngineConfig config) {
     config.kv.block_tokens = 16;
     if (config.kv.groups.empty()) config.kv.groups = {{.window = 0, .num_blocks = 256}};
+    config.rope_rows.base_rows = config.scheduler.context_tokens;
     engine_ = std::make_unique<Engine>(config, std::make_unique<FakeExecutor>(gate_));
   }
   void SetUp() override { Make({.scheduler = {.context_tokens = 2048}}); }

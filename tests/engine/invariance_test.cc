@@ -40,6 +40,7 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
     options.max_num_sequences = setup.max_num_sequences;
     options.kv_cache_bytes = setup.kv_cache_bytes;
     options.block_tokens = setup.block_tokens;
+    options.sinks = sinks_;
     auto loaded = LoadedModel::Load(options, nullptr);
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return *std::move(loaded);
@@ -104,6 +105,7 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
   }
 
   std::string model_ = kModel;
+  AttentionSinkOptions sinks_;
 };
 
 TEST_P(Invariance, AmongSixtyThreeOthers) {
@@ -188,16 +190,21 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
 }
 
 // A window in all layers; full attention first, then windows (two KV groups); the same with sinks
-// and experts; latent attention; a rotation that switches while the text grows.
+// and experts; latent attention; a rotation that switches while the text grows; sinks of both kinds
+// in front of a window that was asked for.
 TEST_P(Invariance, OfEveryKindOfModel) {
   struct Kind {
     const char* name;
     size_t few_numbers;  // of the KV cache: so few that sequences are preempted
+    AttentionSinkOptions sinks = {};
   };
-  for (const auto& [name, few_numbers] :
+  for (const auto& [name, few_numbers, sinks] :
        {Kind{"mistral", 48 << 10}, Kind{"qwen2", 48 << 10}, Kind{"gpt_oss", 48 << 10},
-        Kind{"deepseek_v3", 24 << 10}, Kind{"llama_longrope", 24 << 10}}) {
+        Kind{"deepseek_v3", 24 << 10}, Kind{"llama_longrope", 24 << 10},
+        Kind{"llama3", 48 << 10, {.sinks = 4, .window = 40}},
+        Kind{"llama_sinks", 24 << 10, {.window = 40}}}) {
     SCOPED_TRACE(name);
+    sinks_ = sinks;
     model_ = std::string(QUIRE_SOURCE_DIR "/tests/golden/models/") + name;
     std::vector<Request> requests;
     for (int i = 0; i < 24; ++i) {

@@ -60,7 +60,7 @@ TEST(KvBudget, TheLeastBudgetIsNamedAndWorks) {
   const auto refused = PlanKvBlocks(groups, Limits(), 1000);
   ASSERT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   // One page of the full group, and a window with a chunk's pages of the other.
-  const int64_t window_blocks = Scheduler::MinWindowBlocks(Limits(), 64, kBlockTokens);
+  const int64_t window_blocks = Scheduler::MinWindowBlocks(Limits(), 64, 0, kBlockTokens);
   const size_t page = groups.groups[0].layout.token_bytes() * kBlockTokens * 2;
   const size_t least = page * (1 + window_blocks);
   EXPECT_THAT(std::string(refused.status().message()),

@@ -16,11 +16,13 @@ TEST(StepAllocation, DecodeStepsWithinAPageAllocateNothing) {
   if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer owns malloc";
   constexpr int kSequences = 64;
   constexpr int kBlockTokens = 64;
-  KvManager kv({.block_tokens = kBlockTokens,
-                .groups = {{.window = 0, .num_blocks = 400}, {.window = 32, .num_blocks = 400}},
-                .hash_key = {1, 2}});
+  KvManager kv(
+      {.block_tokens = kBlockTokens,
+       .groups = {{.window = 0, .num_blocks = 400}, {.window = 32, .sinks = 4, .num_blocks = 400}},
+       .hash_key = {1, 2}});
   Scheduler scheduler({.max_batch_tokens = 512, .max_num_sequences = kSequences}, &kv);
-  BatchBuilder builder(kv, /*depth=*/1, {.base_rows = 2048, .step_rows = 512});
+  BatchBuilder builder(kv, /*depth=*/1,
+                       {.seen_positions = 36, .base_rows = 2048, .step_rows = 1024}, 0);
   const absl::Time now = absl::FromUnixSeconds(1);
   for (int i = 0; i < kSequences; ++i) {
     Request request;

@@ -85,7 +85,7 @@ TEST(KvManager, AWindowGroupGivesBackWhatNoLaterRowSees) {
   SequenceKv sequence = Computed(kv, 16);
   kv.ReleaseBehindWindow(sequence, 16, kNoPlan);
   EXPECT_EQ(sequence.tables[0].blocks.size(), 4U);
-  EXPECT_EQ(sequence.tables[1].first_block, 3);  // a row at 16 sees 12..16
+  EXPECT_EQ(sequence.tables[1].gone, 3);  // a row at 16 sees 12..16
   EXPECT_EQ(sequence.tables[1].blocks.size(), 1U);
   kv.ReleaseBehindWindow(sequence, 16, kNoPlan);  // again: nothing more
   EXPECT_EQ(sequence.tables[1].blocks.size(), 1U);
@@ -107,8 +107,53 @@ TEST(KvManager, AHitNeedsOnlyTheLastWindowOfAWindowGroup) {
   EXPECT_EQ(hit.blocks, 4);
   SequenceKv second = kv.NewSequence("", "", "", true);
   kv.TakeHit(second, hit);
-  EXPECT_EQ(second.tables[1].first_block, 3);
+  EXPECT_EQ(second.tables[1].gone, 3);
   EXPECT_EQ(MatchAll(kv, 4).blocks, 0) << "a row at 4 would see position 0, which is gone";
+}
+
+TEST(KvManager, SinksStayWhileTheWindowMovesOn) {
+  KvManager kv(Config({{.window = 5, .sinks = 6, .num_blocks = 8}}));
+  SequenceKv sequence = kv.NewSequence("", "", "", true);
+  std::vector<PageCopy> copies;
+  std::vector<BlockId> sinks;
+  for (int64_t end = 4; end <= 40; end += 4) {
+    kv.Reserve(sequence, end - 4, end, end, kNoPlan, copies);
+    if (end == 8) sinks = sequence.tables[0].blocks;
+    kv.Publish(sequence, end, Identity);
+    kv.ReleaseBehindWindow(sequence, end, kNoPlan);
+    ASSERT_LE(sequence.tables[0].blocks.size(), 4U);
+  }
+  const BlockTable& table = sequence.tables[0];
+  ASSERT_EQ(table.end_block(), 10);
+  EXPECT_EQ(table.blocks.size(), 3U);  // two of sinks, and a row at 40 sees 36..40
+  EXPECT_EQ(table.At(0), sinks[0]);
+  EXPECT_EQ(table.At(1), sinks[1]);
+  EXPECT_TRUE(table.IsGone(2));
+  EXPECT_TRUE(table.IsGone(8));
+  EXPECT_FALSE(table.IsGone(9));
+  kv.CheckInvariants(std::vector<const SequenceKv*>{&sequence});
+  kv.ReleaseAll(sequence, kNoPlan);
+  // The sinks and the last window are enough to go on from.
+  const PrefixHit hit = MatchAll(kv, 40);
+  EXPECT_EQ(hit.blocks, 10);
+  EXPECT_EQ(hit.held[0].size(), 3U);
+  SequenceKv second = kv.NewSequence("", "", "", true);
+  kv.TakeHit(second, hit);
+  EXPECT_EQ(second.tables[0].At(1), sinks[1]);
+  EXPECT_TRUE(second.tables[0].IsGone(8));
+}
+
+TEST(KvManager, AHitNeedsTheSinksToo) {
+  KvManager kv(Config({{.window = 5, .sinks = 6, .num_blocks = 8}}));
+  SequenceKv sequence = Computed(kv, 32);
+  kv.ReleaseAll(sequence, kNoPlan);  // last block first
+  EXPECT_EQ(MatchAll(kv, 32).blocks, 8);
+  SequenceKv other = kv.NewSequence("other", "", "", true);
+  std::vector<PageCopy> copies;
+  kv.Reserve(other, 0, 16, 16, kNoPlan, copies);  // evicts the last four
+  EXPECT_EQ(MatchAll(kv, 32).blocks, 4);
+  kv.Reserve(other, 16, 28, 28, kNoPlan, copies);  // and three more: one sink block is left
+  EXPECT_EQ(MatchAll(kv, 32).blocks, 1);
 }
 
 TEST(KvManager, ForksShareTheirPagesAndCopyTheTailOnWrite) {

@@ -54,7 +54,7 @@ class RopeTablesTest : public ::testing::Test {
 
 TEST_F(RopeTablesTest, RowsOfShortAndLongSequencesAreThereFromTheStart) {
   const RequestRope rope = *RopeOfRequests(ropes(), {});
-  const RopeRowLayout layout = LayOutRopeRows(rope, /*max_positions=*/100, /*max_batch_tokens=*/7);
+  const RopeRowLayout layout = LayOutRopeRows(rope, /*max_positions=*/100, /*step_rows=*/7);
   EXPECT_EQ(layout.base_rows, 30);
   EXPECT_EQ(layout.long_rows, 100);
   EXPECT_EQ(layout.num_rows(), 137);
@@ -67,9 +67,9 @@ TEST_F(RopeTablesTest, RowsOfShortAndLongSequencesAreThereFromTheStart) {
     }
   }
   EXPECT_EQ(tables->view(2).rotary_dim, 0);
-  EXPECT_EQ(layout.FirstRow(rope.Start(30)), 0);
-  EXPECT_EQ(layout.FirstRow(rope.Start(31)), 30);
-  EXPECT_EQ(layout.FirstRow({.choice = kLinear}), -1);
+  EXPECT_EQ(layout.FirstRow(rope.Start(30), 30), 0);
+  EXPECT_EQ(layout.FirstRow(rope.Start(31), 100), 30);
+  EXPECT_EQ(layout.FirstRow({.choice = kLinear}, 1), -1);
 }
 
 TEST_F(RopeTablesTest, ContextsThatNeverCrossTakeNoLongRows) {

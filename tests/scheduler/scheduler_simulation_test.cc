@@ -76,8 +76,11 @@ class Simulation {
     for (int group = 0; group < num_groups; ++group) {
       KvGroupConfig made;
       if (group > 0 || Chance(0.3)) made.window = static_cast<int32_t>(Uniform(1, 20));
+      if (made.window > 0 && Chance(0.4)) made.sinks = static_cast<int32_t>(Uniform(1, 12));
       const int64_t least =
-          made.window == 0 ? 2 : Scheduler::MinWindowBlocks(config_, made.window, kv.block_tokens);
+          made.window == 0
+              ? 2
+              : Scheduler::MinWindowBlocks(config_, made.window, made.sinks, kv.block_tokens);
       const int64_t spare = made.window == 0 ? 80 / kv.block_tokens : 10;
       made.num_blocks = static_cast<int32_t>(least + Uniform(0, spare));
       kv.groups.push_back(made);
