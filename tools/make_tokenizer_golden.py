@@ -10,16 +10,21 @@ and once for all
   strings.bin       the strings, as records (see StringWriter).
 
 tests/tokenizer/golden_test.cc reads them. Everything follows from SEED and the package's version.
+Two families have normalisation rules that the `sentencepiece` package (0.2) compiles.
 """
 import argparse
+import base64
 import collections
+import io
 import json
+import math
 import pathlib
 import random
 import struct
 import sys
 import zlib
 
+import sentencepiece as spm
 import tokenizers
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
@@ -270,6 +275,154 @@ def metaspace(text):
     return tokenizer
 
 
+# --- WordPiece and Unigram ------------------------------------------------------------------------
+
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+# Rules of one, two and three characters, some the beginning of others.
+OWN_RULES = {"\u0301": "\u0300", "e\u0301": "é", "\u1100\u1161": "가", "ab": "ba", "abc": "x", "ﬁ": "fi", "½": "1/2",
+             "\u00a0": " ", "\r": "", "\u200b": " ", "\u200d": "", "™": "TM", "𝐀": "A", "😀": "🙂", "\u0958": "क़",
+             "ｶ": "カ", "ｶﾞ": "ガ", "中": "", "\u0915\u094d": "ख", "\u3099": "\u309a", "\u0345": ""}
+
+
+def field(message, number):
+    """The bytes of a field of a serialised protocol buffer, which has it once."""
+    def varint(at):
+        value = shift = 0
+        while True:
+            value |= (message[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if message[at - 1] < 128:
+                return value, at
+
+    at, found = 0, None
+    while at < len(message):
+        key, at = varint(at)
+        size = {0: None, 1: 8, 2: None, 5: 4}[key & 7]
+        if size is None:
+            size, at = varint(at)
+            if key & 7 == 0:
+                continue
+        if key >> 3 == number:
+            found = message[at:at + size]
+        at += size
+    return found
+
+
+def charsmap(text, out, rules=None):
+    """What a SentencePiece model holds of its rules: those of nmt_nfkc, or `rules`."""
+    options = {"normalization_rule_name": "nmt_nfkc"}
+    if rules is not None:
+        table = out / "rules.tsv"
+        table.write_text("".join(" ".join(f"{ord(c):X}" for c in old) + "\t" +
+                                 " ".join(f"{ord(c):X}" for c in new) + "\n" for old, new in rules.items()))
+        options = {"normalization_rule_tsv": str(table)}
+    model = io.BytesIO()
+    spm.SentencePieceTrainer.train(sentence_iterator=iter(text[:100]), model_writer=model, vocab_size=100,
+                                             hard_vocab_limit=False, minloglevel=2, **options)
+    if rules is not None:
+        table.unlink()
+    normalizer_spec, precompiled_charsmap = 3, 2
+    return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(
+        field(field(model.getvalue(), normalizer_spec), precompiled_charsmap)).decode()}
+
+
+def frequent_parts(words, characters, parts, longest=8):
+    """The most frequent characters and longer parts of the words, with their counts.
+
+    The package's trainers of these models break ties by chance: their results do not come back.
+    """
+    counts = collections.Counter(word[i:j] for word in words for i in range(len(word))
+                                 for j in range(i + 1, min(i + longest, len(word)) + 1))
+    ranked = sorted(counts, key=lambda part: (-counts[part] * len(part)**2, part))
+    chosen = ([p for p in ranked if len(p) == 1][:characters] +
+              [p for p in ranked if len(p) > 1 and counts[p] > 1][:parts])
+    return {part: counts[part] for part in chosen}
+
+
+def word_piece(text, normalizer, parts, added=()):
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = [word for line in text for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(line))]
+    chosen = frequent_parts(words, 300, parts)
+    starts = frequent_parts([word[:n] for word in words for n in range(1, 9)], 300, 0)
+    vocab = BERT + sorted({p for p in chosen if len(p) > 1 or p in starts} | {"##" + p for p in chosen})
+    tokenizer = Tokenizer(models.WordPiece({t: i for i, t in enumerate(vocab)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in BERT])
+    tokenizer.add_tokens(list(added))
+    return tokenizer
+
+
+def unigram(text, specials, unk, parts=700, byte_fallback=False):
+    """The spec of a Unigram tokenizer whose special tokens come first, as in converted models."""
+    words = [word for line in text for word, _ in pre_tokenizers.Metaspace().pre_tokenize_str(line)]
+    chosen = frequent_parts(words, 250, parts)
+    total = sum(chosen.values())
+    vocab = [(t, 0.0) for t in specials]
+    if byte_fallback:
+        vocab += [(f"<0x{b:02X}>", 0.0) for b in range(256)]
+    # Rounded, so that there are ties.
+    vocab += [(p, round(math.log(c / total), 1)) for p, c in sorted(chosen.items(), key=lambda e: (-e[1], e[0]))]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=specials.index(unk), byte_fallback=byte_fallback))
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False, lstrip="mask" in t.lower())
+                                  for t in specials])
+    return json.loads(tokenizer.to_str())
+
+
+def typed(type, **fields):
+    return {"type": type, **fields}
+
+
+def encoder_families(text, out):
+    metaspace = typed("Metaspace", replacement="▁", prepend_scheme="always", split=True)
+    words = typed("Sequence", pretokenizers=[typed("WhitespaceSplit"), metaspace])
+    flags = [AddedToken("<|im_start|>", special=True, normalized=False),
+             AddedToken("normal form", normalized=True, single_word=True, lstrip=True),
+             AddedToken("word", single_word=True, normalized=False), AddedToken("Ⅳﬁ", normalized=True)]
+
+    bert = word_piece(text, normalizers.BertNormalizer(), 800, flags)
+    bert.post_processor = template("[CLS]", "$A", "[SEP]")(bert)
+    bert.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    yield "bert", bert.to_str()
+
+    cased = word_piece(text, normalizers.BertNormalizer(lowercase=False), 600)
+    cased.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    cased.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    spec = json.loads(cased.to_str())
+    spec["model"]["max_input_chars_per_word"] = 12
+    del spec["model"]["type"]  # as older files
+    yield "bert_cased", dump(spec)
+
+    spec = unigram(text, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>")
+    yield "xlm_r", dump(with_parts(spec, charsmap(text, out), words, template("<s>", "$A", "</s>"), metaspace))
+
+    spec = unigram(text, ["<pad>", "</s>", "<unk>"], "<unk>")
+    rules = typed("Sequence", normalizers=[
+        charsmap(text, out, OWN_RULES), typed("Strip", strip_left=False, strip_right=True),
+        typed("Replace", pattern={"Regex": " {2,}"}, content="▁")])
+    yield "t5", dump(with_parts(spec, rules, metaspace, template("$A", "</s>"), metaspace))
+
+    spec = unigram(text, ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "<unk>", 400)
+    quotes = [typed("Replace", pattern={"String": old}, content='"') for old in ("``", "''")]
+    steps = [*quotes, typed("NFKD"), typed("StripAccents"), typed("Lowercase"), typed("Nmt")]
+    yield "albert", dump(with_parts(spec, typed("Sequence", normalizers=steps), words,
+                                    template("[CLS]", "$A", "[SEP]"), metaspace))
+
+    # Not a known model: characters without a token become bytes, and pieces span words.
+    spec = unigram(text, ["<unk>", "<s>", "</s>"], "<unk>", 400, byte_fallback=True)
+    yield "unigram_bytes", dump(with_parts(
+        spec, typed("BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=False),
+        typed("Metaspace", replacement="▁", prepend_scheme="first", split=False),
+        lambda t: processors.RobertaProcessing(("</s>", 2), ("<s>", 1)), spm_decoder(strip=True)))
+
+
+def dump(tokenizer_or_spec):
+    """The text of tokenizer.json."""
+    if isinstance(tokenizer_or_spec, tuple):
+        return tokenizer_or_spec[0].to_str()
+    return json.dumps(tokenizer_or_spec, ensure_ascii=False, separators=(",", ":"))
+
+
 # --- The strings ----------------------------------------------------------------------------------
 
 class StringWriter:
@@ -434,6 +587,9 @@ def main():
     literals = sorted({t["content"] for spec in made.values() for t in json.loads(spec)["added_tokens"]})
     writer = make_strings(literals)
     (args.out / "strings.bin").write_bytes(writer.out)
+    for name, spec in encoder_families(text, args.out):
+        made[name] = spec
+        (args.out / f"{name}.json").write_text(spec)
     for name in made:
         check_law(name, Tokenizer.from_file(str(args.out / f"{name}.json")), writer.strings, args.out)
         print(name, flush=True)
