@@ -21,7 +21,8 @@ absl::StatusOr<std::string> ReadType(const JsonNode& model) {
   if (model.Has("merges")) return std::string("BPE");
   if (model.Has("continuing_subword_prefix")) return std::string("WordPiece");
   QUIRE_ASSIGN_OR_RETURN(const JsonNode vocabulary, model.Member("vocab"));
-  return std::string(vocabulary.value().is_array() ? "Unigram" : "BPE");
+  if (vocabulary.value().is_array()) return std::string("Unigram");
+  return std::string(model.Has("unk_token") ? "WordLevel" : "BPE");
 }
 
 }  // namespace

@@ -20,7 +20,6 @@ class Trie {
   static constexpr Node kRoot = 0;
   static constexpr Node kNoNode = 0xFFFFFFFF;
 
-  Trie() : Trie(Vocabulary(0)) {}
   explicit Trie(const Vocabulary& vocabulary);
 
   // The node one byte on; kNoNode where no token goes on so.

@@ -106,6 +106,11 @@ Unigram::Unigram(Vocabulary vocabulary, std::vector<double> scores)
 
 absl::Status Unigram::FindBest(absl::string_view piece, CpuLimit* cpu_limit,
                                std::vector<Step>* steps) const {
+  if (piece.size() > std::numeric_limits<uint32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the normalised text has a word of ", piece.size(), " bytes; at most ",
+                     std::numeric_limits<uint32_t>::max(), " are allowed"));
+  }
   steps->assign(piece.size() + 1, Step{0, 0, kNoToken});
   // Of equals the one that begins first stays, which is the longest token.
   const auto offer = [steps](size_t begin, size_t end, double token_score, TokenId token) {

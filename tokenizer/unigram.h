@@ -28,7 +28,7 @@ class Unigram : public TokenModel {
   // The best way to an end, from its left: Viterbi's algorithm.
   struct Step {
     double score;    // of all tokens up to here
-    uint32_t begin;  // of the last one; no text has as many bytes
+    uint32_t begin;  // of the last one
     TokenId token;   // kNoToken where nothing ends here yet
   };
   class Encoder;

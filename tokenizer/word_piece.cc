@@ -1,6 +1,5 @@
 #include "tokenizer/word_piece.h"
 
-#include <algorithm>
 #include <limits>
 
 #include "core/status_macros.h"

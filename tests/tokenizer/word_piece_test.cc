@@ -55,6 +55,7 @@ TEST(WordPieceTest, WithoutAPrefixContinuationsAreSpeltAsWordsAre) {
 
 TEST(WordPieceTest, OldFilesDoNotNameTheModel) {
   EXPECT_EQ(Tokens(*File(kFields).LoadOrDie(), "abb"), "ab|##b");
+  EXPECT_EQ(Tokens(*File(R"("unk_token":"[UNK]")").LoadOrDie(), "abb"), "[UNK]");  // WordLevel
 }
 
 TEST(WordPieceTest, AMissingUnknownTokenIsAFaultOnlyOfTextsThatNeedIt) {
