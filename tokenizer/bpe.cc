@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "tokenizer/unicode.h"
 
@@ -11,16 +10,32 @@ namespace quire {
 // Bytes of a piece that is not worth cutting.
 constexpr size_t kLongestWord = 48;
 
+class Bpe::Encoder : public PieceEncoder {
+ public:
+  explicit Encoder(const Bpe* model) : model_(*model) {}
+  absl::Status Encode(absl::string_view piece, std::vector<TokenId>* ids) override {
+    return model_.Encode(piece, &scratch_, ids);
+  }
+
+ private:
+  const Bpe& model_;
+  Scratch scratch_;
+};
+
+std::unique_ptr<PieceEncoder> Bpe::NewEncoder(CpuLimit* /*cpu_limit*/) const {
+  return std::make_unique<Encoder>(this);
+}
+
 TokenId Bpe::CharacterToken(absl::string_view text, size_t pos) const {
   const size_t bytes = Utf8Bytes(text[pos]);
-  if (bytes == 4) return vocabulary_.Find(text.substr(pos, bytes));
+  if (bytes == 4) return vocabulary().Find(text.substr(pos, bytes));
   return bmp_tokens_[CodePointAt(text, pos)];
 }
 
 absl::Status Bpe::Encode(absl::string_view piece, Scratch* scratch,
                          std::vector<TokenId>* ids) const {
   if (ignore_merges_) {
-    const TokenId token = vocabulary_.Find(piece);
+    const TokenId token = vocabulary().Find(piece);
     if (token != kNoToken) {
       ids->push_back(token);
       return absl::OkStatus();
@@ -51,7 +66,7 @@ size_t Bpe::NextCut(absl::string_view piece, size_t begin) const {
 
 absl::Status Bpe::EncodeChunk(absl::string_view chunk, Scratch* scratch,
                               std::vector<TokenId>* ids) const {
-  const TokenId whole = chunk.size() <= longest_text_ ? vocabulary_.Find(chunk) : kNoToken;
+  const TokenId whole = chunk.size() <= longest_text_ ? vocabulary().Find(chunk) : kNoToken;
   if (whole != kNoToken &&
       merges_to_itself_[whole].load(std::memory_order_relaxed) == Whole::kYes) {
     ids->push_back(whole);
@@ -91,11 +106,7 @@ absl::Status Bpe::AppendSymbols(absl::string_view chunk, std::vector<TokenId>* s
       // A pending unknown token then follows the bytes: so it is in the `tokenizers` package.
       for (const char byte : bytes) symbols->push_back(token_of(byte));
     } else if (has_unknown_) {
-      if (unknown_ == kNoToken) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "the text has ", Quoted(bytes), ", which the tokenizer lacks, and its unk_token ",
-            Quoted(unknown_text_), " is not in its vocabulary"));
-      }
+      if (unknown_ == kNoToken) return MissingUnknownToken(bytes, unknown_text_);
       if (!fuse_unknown_) flush();
       unknown_pending = true;
     }

@@ -1,4 +1,4 @@
-// Byte pair encoding: the model of tokenizer.json that this server supports.
+// Byte pair encoding.
 #ifndef QUIRE_TOKENIZER_BPE_H_
 #define QUIRE_TOKENIZER_BPE_H_
 
@@ -15,35 +15,34 @@
 #include "core/ids.h"
 #include "tokenizer/bpe_merge.h"
 #include "tokenizer/json.h"
+#include "tokenizer/model.h"
 #include "tokenizer/vocabulary.h"
 
 namespace quire {
 
 // Immutable and thread-safe (the memo below is only a cache).
-class Bpe {
+class Bpe : public TokenModel {
  public:
   // Of the file's "model". Supported: byte_fallback, fuse_unk, unk_token, ignore_merges, merges as
   // "a b" or ["a", "b"]. Refused: dropout, continuing_subword_prefix, end_of_word_suffix.
   static absl::StatusOr<std::unique_ptr<const Bpe>> Read(const JsonNode& model);
 
-  const Vocabulary& vocabulary() const { return vocabulary_; }
+  std::unique_ptr<PieceEncoder> NewEncoder(CpuLimit* cpu_limit) const override;
 
+ private:
   // Buffers of one thread for the calls that it makes.
   struct Scratch {
     std::vector<TokenId> symbols;
     WordMerger merger;
   };
+  class Encoder;
 
-  // Appends the tokens of `piece` (valid UTF-8). O(n log n). INVALID_ARGUMENT where it needs the
-  // unknown token and the vocabulary has none.
-  absl::Status Encode(absl::string_view piece, Scratch* scratch, std::vector<TokenId>* ids) const;
-
- private:
-  explicit Bpe(size_t text_bytes) : vocabulary_(text_bytes) {}
+  explicit Bpe(Vocabulary vocabulary);
   absl::Status ReadOptions(const JsonNode& model);
-  absl::Status ReadVocabulary(const JsonNode& vocabulary);
   absl::Status ReadMerges(const JsonNode& list);
 
+  // O(n log n).
+  absl::Status Encode(absl::string_view piece, Scratch* scratch, std::vector<TokenId>* ids) const;
   // The token that is the character at text[pos] alone, or kNoToken.
   TokenId CharacterToken(absl::string_view text, size_t pos) const;
   size_t NextCut(absl::string_view piece, size_t begin) const;
@@ -51,7 +50,6 @@ class Bpe {
                            std::vector<TokenId>* ids) const;
   absl::Status AppendSymbols(absl::string_view chunk, std::vector<TokenId>* symbols) const;
 
-  Vocabulary vocabulary_;
   size_t longest_text_ = 0;  // bytes, of a token
   MergeTable merges_;
   std::vector<TokenId> bmp_tokens_;            // [0x10000]; the tokens of one character

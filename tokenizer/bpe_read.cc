@@ -5,7 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "core/status_macros.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/unicode.h"
@@ -14,8 +13,6 @@ namespace quire {
 namespace {
 
 namespace dom = simdjson::dom;
-
-absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 absl::Status RefuseUnlessEmpty(const JsonNode& model, absl::string_view key) {
   const std::optional<JsonNode> node = model.Find(key);
@@ -63,45 +60,25 @@ std::optional<MergeText> ParseMerge(dom::element merge) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Read(const JsonNode& model) {
-  QUIRE_ASSIGN_OR_RETURN(const JsonNode vocabulary, model.Member("vocab"));
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode vocabulary_node, model.Member("vocab"));
   QUIRE_ASSIGN_OR_RETURN(const JsonNode merges, model.Member("merges"));
-  dom::object tokens;
-  if (vocabulary.value().get(tokens) != simdjson::SUCCESS) {
-    return vocabulary.Unexpected("an object of tokens and ids");
-  }
-  size_t text_bytes = 0;
-  for (const dom::key_value_pair token : tokens) text_bytes += token.key.size();
-
-  std::unique_ptr<Bpe> bpe(new Bpe(text_bytes));
-  QUIRE_RETURN_IF_ERROR(bpe->ReadVocabulary(vocabulary));
+  QUIRE_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(vocabulary_node));
+  std::unique_ptr<Bpe> bpe(new Bpe(std::move(vocabulary)));
   QUIRE_RETURN_IF_ERROR(bpe->ReadOptions(model));
   QUIRE_RETURN_IF_ERROR(bpe->ReadMerges(merges));
   return bpe;
 }
 
-absl::Status Bpe::ReadVocabulary(const JsonNode& vocabulary) {
+Bpe::Bpe(Vocabulary vocabulary) : TokenModel(std::move(vocabulary)) {
   bmp_tokens_.assign(0x10000, kNoToken);
-  const dom::object tokens = vocabulary.value().get_object().value_unsafe();
-  for (const dom::key_value_pair token : tokens) {
-    const absl::string_view text = View(token.key);
-    int64_t id = 0;
-    if (token.value.get(id) != simdjson::SUCCESS || id < 0 || id > kMaxTokenId) {
-      return vocabulary.Element(text, token.value)
-          .Unexpected(absl::StrCat("an id from 0 to ", kMaxTokenId));
-    }
-    if (!vocabulary_.Add(text, static_cast<TokenId>(id))) {
-      return vocabulary.Element(text, token.value).Unexpected("a token that does not occur twice");
-    }
+  for (const auto& [text, id] : this->vocabulary().ids()) {
     longest_text_ = std::max(longest_text_, text.size());
     if (!text.empty() && Utf8Bytes(text[0]) == text.size() && text.size() < 4) {
-      bmp_tokens_[CodePointAt(text, 0)] = static_cast<TokenId>(id);
+      bmp_tokens_[CodePointAt(text, 0)] = id;
     }
   }
-  merges_to_itself_ = std::make_unique<std::atomic<Whole>[]>(vocabulary_.id_end());
-  for (int byte = 0; byte < 256; ++byte) {
-    byte_tokens_[byte] = vocabulary_.Find(absl::StrFormat("<0x%02X>", byte));
-  }
-  return absl::OkStatus();
+  merges_to_itself_ = std::make_unique<std::atomic<Whole>[]>(this->vocabulary().id_end());
+  byte_tokens_ = ByteTokens(this->vocabulary());
 }
 
 absl::Status Bpe::ReadOptions(const JsonNode& model) {
@@ -116,7 +93,7 @@ absl::Status Bpe::ReadOptions(const JsonNode& model) {
   has_unknown_ = true;
   QUIRE_ASSIGN_OR_RETURN(unknown_text_, unknown->String());
   // It may be missing where the alphabet is complete: GPT-2's file names "" here.
-  unknown_ = vocabulary_.Find(unknown_text_);
+  unknown_ = vocabulary().Find(unknown_text_);
   return absl::OkStatus();
 }
 
@@ -124,7 +101,7 @@ absl::Status Bpe::ReadMerges(const JsonNode& list) {
   dom::array merges;
   if (list.value().get(merges) != simdjson::SUCCESS) return list.Unexpected("an array of merges");
   merges_.Reserve(merges.size());
-  starts_word_.assign(vocabulary_.id_end(), true);
+  starts_word_.assign(vocabulary().id_end(), true);
   size_t index = 0;
   uint32_t rank = 0;
   std::string both;
@@ -139,12 +116,12 @@ absl::Status Bpe::ReadMerges(const JsonNode& list) {
     both.assign(text->left.data(), text->left.size());
     both.append(text->right.data(), text->right.size());
     for (const absl::string_view token : {text->left, text->right, absl::string_view(both)}) {
-      if (vocabulary_.Find(token) != kNoToken) continue;
+      if (vocabulary().Find(token) != kNoToken) continue;
       return list.Element(at, merge).Error(
           absl::StrCat("the merge's token ", Quoted(token), " is not in model.vocab"));
     }
-    merges_.Set(vocabulary_.Find(text->left), vocabulary_.Find(text->right),
-                {rank++, vocabulary_.Find(both)});
+    merges_.Set(vocabulary().Find(text->left), vocabulary().Find(text->right),
+                {rank++, vocabulary().Find(both)});
     // See starts_word_ in bpe.h.
     const char32_t last = CodePointAt(text->left, PreviousCharacter(text->left, text->left.size()));
     const TokenId first = CharacterToken(text->right, 0);

@@ -173,6 +173,36 @@ class MetaspaceStep : public DecodeStep {
   bool drop_next_;
 };
 
+// Spaces before the tokens that start a word. `cleanup` takes away those that English has not
+// before punctuation and contractions, as BERT's split put them there.
+class WordPieceStep : public DecodeStep {
+ public:
+  WordPieceStep(std::string prefix, bool cleanup) : prefix_(std::move(prefix)) {
+    if (!cleanup) return;
+    for (const auto& [from, to] : kCleanup) rules_.emplace_back(from, to);
+  }
+  void Push(absl::string_view token) override {
+    text_.clear();
+    if (!first_ && !absl::ConsumePrefix(&token, prefix_)) text_ = std::string(" ");
+    first_ = false;
+    text_.append(token.data(), token.size());
+    absl::string_view cleaned = text_;
+    for (Replacer& rule : rules_) cleaned = rule.Replace(cleaned);
+    next_->Push(cleaned);
+  }
+
+ private:
+  static constexpr std::pair<const char*, const char*> kCleanup[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+  std::string prefix_;
+  std::vector<Replacer> rules_;  // in this order
+  bool first_ = true;
+  std::string text_;
+};
+
 struct StripRule {
   std::string content;  // one character
   int64_t start = 0;    // how many of it go at most, at the start and at the end
@@ -271,14 +301,14 @@ absl::Status TokenDecoder::Add(const JsonNode& node) {
   if (fused_) return node.UnexpectedType("Fuse or Strip, as the tokens are one string by now");
   if (type == "Replace") return AddReplace(node);
   if (type == "Metaspace") return AddMetaspace(node);
+  if (type == "WordPiece") return AddWordPiece(node);
   if (type == "ByteLevel") {
     fused_ = true;
     make_steps_.emplace_back([](ByteRuns) { return std::make_unique<ByteLevelStep>(); });
     return absl::OkStatus();
   }
   return node.UnexpectedType(
-      "one of ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, "
-      "Sequence");
+      "one of ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, WordPiece, Sequence");
 }
 
 absl::Status TokenDecoder::AddReplace(const JsonNode& node) {
@@ -300,6 +330,16 @@ absl::Status TokenDecoder::AddMetaspace(const JsonNode& node) {
     return std::make_unique<MetaspaceStep>(options.mark,
                                            options.prepend != Metaspace::Prepend::kNever);
   });
+  return absl::OkStatus();
+}
+
+absl::Status TokenDecoder::AddWordPiece(const JsonNode& node) {
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode prefix_node, node.Member("prefix"));
+  QUIRE_ASSIGN_OR_RETURN(const std::string prefix, prefix_node.String());
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode cleanup_node, node.Member("cleanup"));
+  QUIRE_ASSIGN_OR_RETURN(const bool cleanup, cleanup_node.Bool());
+  make_steps_.emplace_back(
+      [prefix, cleanup](ByteRuns) { return std::make_unique<WordPieceStep>(prefix, cleanup); });
   return absl::OkStatus();
 }
 

@@ -1,7 +1,7 @@
 // The decoder of tokenizer.json: from tokens back to text, token by token.
 //
-// Supported: ByteLevel, ByteFallback, Fuse, Metaspace, Replace (String), Strip, Sequence. After
-// ByteLevel or Fuse, which make one string of all tokens, only Fuse and Strip.
+// Supported: ByteLevel, ByteFallback, Fuse, Metaspace, Replace (String), Strip, WordPiece,
+// Sequence. After ByteLevel or Fuse, which make one string of all tokens, only Fuse and Strip.
 #ifndef QUIRE_TOKENIZER_DECODER_H_
 #define QUIRE_TOKENIZER_DECODER_H_
 
@@ -66,6 +66,7 @@ class TokenDecoder {
   absl::Status AddReplace(const JsonNode& node);
   absl::Status AddStrip(const JsonNode& node);
   absl::Status AddMetaspace(const JsonNode& node);
+  absl::Status AddWordPiece(const JsonNode& node);
 
   std::vector<std::function<std::unique_ptr<DecodeStep>(ByteRuns)>> make_steps_;
   bool fused_ = false;  // while reading: whether all tokens are one string by now

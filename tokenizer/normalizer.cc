@@ -6,6 +6,7 @@
 #include "core/status_macros.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/pattern.h"
+#include "tokenizer/text_normalizers.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_normalize.h"
 
@@ -13,7 +14,8 @@ namespace quire {
 namespace {
 
 constexpr absl::string_view kSupported =
-    "one of NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, ByteLevel, Sequence";
+    "one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, "
+    "Replace, Sequence, Strip, StripAccents";
 
 class UnicodeNormalizer : public Normalizer {
  public:
@@ -149,6 +151,11 @@ NormalizerOr ReadNormalizer(const JsonNode& node) {
   if (type == "NFD") return std::make_unique<UnicodeNormalizer>(NormalForm::kNfd);
   if (type == "NFKC") return std::make_unique<UnicodeNormalizer>(NormalForm::kNfkc);
   if (type == "NFKD") return std::make_unique<UnicodeNormalizer>(NormalForm::kNfkd);
+  if (type == "BertNormalizer") return ReadBertNormalizer(node);
+  if (type == "Lowercase") return MakeLowercase();
+  if (type == "Nmt") return MakeNmt();
+  if (type == "Precompiled") return ReadPrecompiled(node);
+  if (type == "StripAccents") return MakeStripAccents();
   if (type == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
   if (type == "Replace") return ReadReplace(node);
   if (type == "Sequence") return ReadSequence(node);

@@ -1,6 +1,7 @@
 // The normalisers of tokenizer.json: what happens to text before it is split.
 //
-// Supported: NFC, NFD, NFKC, NFKD, Prepend, Replace (String or Regex), Strip, ByteLevel, Sequence.
+// Supported: BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend,
+// Replace (String or Regex), Sequence, Strip, StripAccents.
 #ifndef QUIRE_TOKENIZER_NORMALIZER_H_
 #define QUIRE_TOKENIZER_NORMALIZER_H_
 

@@ -49,6 +49,25 @@ absl::StatusOr<PostProcessor> ReadTemplate(const JsonNode& node, TokenId id_end)
   return out;
 }
 
+// Of ["[SEP]", 102].
+absl::Status ReadTokenPair(const JsonNode& node, TokenId id_end, std::vector<TokenId>* ids) {
+  QUIRE_ASSIGN_OR_RETURN(const std::vector<JsonNode> pair, node.Elements());
+  if (pair.size() != 2) return node.Unexpected("a token and its id, as [\"[SEP]\", 102]");
+  QUIRE_ASSIGN_OR_RETURN(const int64_t id, pair[1].Integer(0, id_end - 1));
+  ids->push_back(static_cast<TokenId>(id));
+  return absl::OkStatus();
+}
+
+// BERT's and RoBERTa's, from before the templates.
+absl::StatusOr<PostProcessor> ReadClsAndSep(const JsonNode& node, TokenId id_end) {
+  PostProcessor out;
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode cls, node.Member("cls"));
+  QUIRE_RETURN_IF_ERROR(ReadTokenPair(cls, id_end, &out.prefix));
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode sep, node.Member("sep"));
+  QUIRE_RETURN_IF_ERROR(ReadTokenPair(sep, id_end, &out.suffix));
+  return out;
+}
+
 absl::StatusOr<PostProcessor> ReadSequence(const JsonNode& node, TokenId id_end) {
   QUIRE_ASSIGN_OR_RETURN(const JsonNode list, node.Member("processors"));
   QUIRE_ASSIGN_OR_RETURN(const std::vector<JsonNode> elements, list.Elements());
@@ -69,7 +88,9 @@ absl::StatusOr<PostProcessor> ReadPostProcessor(const JsonNode& node, TokenId id
   if (type == "TemplateProcessing") return ReadTemplate(node, id_end);
   if (type == "Sequence") return ReadSequence(node, id_end);
   if (type == "ByteLevel") return PostProcessor();
-  return node.UnexpectedType("one of TemplateProcessing, ByteLevel, Sequence");
+  if (type == "BertProcessing" || type == "RobertaProcessing") return ReadClsAndSep(node, id_end);
+  return node.UnexpectedType(
+      "one of BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing");
 }
 
 }  // namespace quire

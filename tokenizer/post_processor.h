@@ -1,6 +1,7 @@
 // The post-processor of tokenizer.json: the special tokens around a prompt.
 //
-// Supported: TemplateProcessing, ByteLevel (it only moves offsets), Sequence.
+// Supported: BertProcessing, ByteLevel (it only moves offsets), RobertaProcessing, Sequence,
+// TemplateProcessing.
 #ifndef QUIRE_TOKENIZER_POST_PROCESSOR_H_
 #define QUIRE_TOKENIZER_POST_PROCESSOR_H_
 

@@ -16,8 +16,8 @@ namespace quire {
 namespace {
 
 constexpr absl::string_view kSupported =
-    "one of ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace, "
-    "WhitespaceSplit";
+    "one of BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split, "
+    "Whitespace, WhitespaceSplit";
 constexpr absl::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -212,14 +212,24 @@ PreTokenizerOr ReadSequence(const JsonNode& node) {
   return std::make_unique<Sequence>(std::move(steps));
 }
 
-PreTokenizerOr SplitAtCharacters(bool (*in_class)(char32_t), Behavior behavior) {
+std::unique_ptr<const PreTokenizer> SplitAtCharacters(bool (*in_class)(char32_t),
+                                                      Behavior behavior) {
   return std::make_unique<PatternSplit>(MakeCharacterPattern(in_class), behavior, false);
+}
+
+// Words, and each punctuation character.
+PreTokenizerOr MakeBertSplit() {
+  Steps steps;
+  steps.push_back(SplitAtCharacters(IsWhitespace, Behavior::kRemoved));
+  steps.push_back(SplitAtCharacters(IsPunctuation, Behavior::kIsolated));
+  return std::make_unique<Sequence>(std::move(steps));
 }
 
 }  // namespace
 
 PreTokenizerOr ReadPreTokenizer(const JsonNode& node) {
   QUIRE_ASSIGN_OR_RETURN(const std::string type, node.Type());
+  if (type == "BertPreTokenizer") return MakeBertSplit();
   if (type == "ByteLevel") return ReadByteLevel(node);
   if (type == "Metaspace") return ReadMetaspaceSplit(node);
   if (type == "Sequence") return ReadSequence(node);

@@ -1,8 +1,8 @@
 // The pre-tokenisers of tokenizer.json: they cut normalised text into pieces, and no token spans
 // two.
 //
-// Supported: ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace,
-// WhitespaceSplit.
+// Supported: BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split,
+// Whitespace, WhitespaceSplit.
 #ifndef QUIRE_TOKENIZER_PRE_TOKENIZER_H_
 #define QUIRE_TOKENIZER_PRE_TOKENIZER_H_
 

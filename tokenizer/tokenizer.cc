@@ -5,8 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "tokenizer/added_tokens.h"
-#include "tokenizer/bpe.h"
 #include "tokenizer/decoder.h"
+#include "tokenizer/model.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/post_processor.h"
 #include "tokenizer/pre_tokenizer.h"
@@ -37,10 +37,10 @@ absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(absl::string_view text,
   return ids;
 }
 
-// Added tokens -> normalise -> added tokens in their normalised form -> pre-tokenise -> merge.
+// Added tokens -> normalise -> added tokens in their normalised form -> pre-tokenise -> the model.
 absl::Status Tokenizer::EncodeText(absl::string_view text, std::vector<TokenId>* ids) const {
-  Bpe::Scratch scratch;
   CpuLimit cpu_limit = CpuLimit::ForText(text.size());
+  const std::unique_ptr<PieceEncoder> encoder = model_->NewEncoder(&cpu_limit);
   for (const TextSpan& raw : added_->SplitRaw(text)) {
     if (raw.token != kNoToken) {
       ids->push_back(raw.token);
@@ -60,7 +60,7 @@ absl::Status Tokenizer::EncodeText(absl::string_view text, std::vector<TokenId>*
                        &cpu_limit};
       if (pre_tokenizer_ != nullptr) QUIRE_RETURN_IF_ERROR(pre_tokenizer_->Split(&pieces));
       for (const Pieces::Range& piece : pieces.ranges) {
-        QUIRE_RETURN_IF_ERROR(bpe_->Encode(pieces.View(piece), &scratch, ids));
+        QUIRE_RETURN_IF_ERROR(encoder->Encode(pieces.View(piece), ids));
       }
     }
   }
@@ -87,7 +87,7 @@ void Tokenizer::PushToken(TokenId id, DecodeStream* stream) const {
 
 std::optional<TokenId> Tokenizer::TokenToId(absl::string_view token) const {
   const AddedToken* added = added_->Find(token);
-  const TokenId id = added != nullptr ? added->id : bpe_->vocabulary().Find(token);
+  const TokenId id = added != nullptr ? added->id : model_->vocabulary().Find(token);
   return id == kNoToken ? std::nullopt : std::optional<TokenId>(id);
 }
 

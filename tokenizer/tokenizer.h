@@ -1,9 +1,10 @@
 // Text to tokens and back, as a model's tokenizer.json says.
 //
 // It gives the ids and the text that version 0.23 of the `tokenizers` package gives. Of the file it
-// reads byte pair encodings of both families: byte-level (GPT-2, Llama 3, Qwen, DeepSeek) and
-// SentencePiece-like with byte fallback (Llama 2, Mistral, Gemma). "truncation" and "padding" are
-// ignored: a server neither cuts nor fills a prompt.
+// reads byte pair encodings of both families, byte-level (GPT-2, Llama 3, Qwen, DeepSeek) and
+// SentencePiece-like with byte fallback (Llama 2, Mistral, Gemma), WordPiece (BERT), Unigram
+// (XLM-R, T5, ALBERT) and WordLevel. "truncation" and "padding" are ignored: a server neither cuts
+// nor fills a prompt.
 #ifndef QUIRE_TOKENIZER_TOKENIZER_H_
 #define QUIRE_TOKENIZER_TOKENIZER_H_
 
@@ -22,12 +23,12 @@
 namespace quire {
 
 class AddedTokens;
-class Bpe;
 class TokenDecoder;
 class DecodeStream;
 class JsonNode;
 class Normalizer;
 class PreTokenizer;
+class TokenModel;
 struct PostProcessor;
 
 // Immutable and thread-safe.
@@ -77,7 +78,7 @@ class Tokenizer {
   // Hands the token to the stream unless it is unknown.
   void PushToken(TokenId id, DecodeStream* stream) const;
 
-  std::unique_ptr<const Bpe> bpe_;
+  std::unique_ptr<const TokenModel> model_;
   std::unique_ptr<const Normalizer> normalizer_;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
   std::unique_ptr<const AddedTokens> added_;

@@ -4,33 +4,18 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/file.h"
 #include "core/status_macros.h"
 #include "tokenizer/added_tokens.h"
-#include "tokenizer/bpe.h"
 #include "tokenizer/decoder.h"
 #include "tokenizer/json.h"
+#include "tokenizer/model.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/post_processor.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quire {
-namespace {
-
-absl::StatusOr<std::unique_ptr<const Bpe>> ReadModel(const JsonNode& root) {
-  QUIRE_ASSIGN_OR_RETURN(const JsonNode model, root.Member("model"));
-  // Old files of byte pair encodings have no type.
-  if (const std::optional<JsonNode> type = model.Find("type")) {
-    QUIRE_ASSIGN_OR_RETURN(const std::string name, type->String());
-    if (name != "BPE") return type->Unexpected("the model's type BPE, the only one supported");
-  }
-  return Bpe::Read(model);
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromFile(const std::string& path) {
   QUIRE_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
   return FromJson(json, path);
@@ -49,15 +34,16 @@ absl::Status Tokenizer::Read(const JsonNode& root) {
     QUIRE_ASSIGN_OR_RETURN(const std::string version, node->String());
     if (version != "1.0") return node->Unexpected("\"1.0\", the only version known");
   }
-  QUIRE_ASSIGN_OR_RETURN(bpe_, ReadModel(root));
+  QUIRE_ASSIGN_OR_RETURN(const JsonNode model, root.Member("model"));
+  QUIRE_ASSIGN_OR_RETURN(model_, ReadModel(model));
   if (const std::optional<JsonNode> node = root.Find("normalizer")) {
     QUIRE_ASSIGN_OR_RETURN(normalizer_, ReadNormalizer(*node));
   }
   if (const std::optional<JsonNode> node = root.Find("pre_tokenizer")) {
     QUIRE_ASSIGN_OR_RETURN(pre_tokenizer_, ReadPreTokenizer(*node));
   }
-  QUIRE_ASSIGN_OR_RETURN(
-      added_, AddedTokens::Read(root.Find("added_tokens"), bpe_->vocabulary(), normalizer_.get()));
+  QUIRE_ASSIGN_OR_RETURN(added_, AddedTokens::Read(root.Find("added_tokens"), model_->vocabulary(),
+                                                   normalizer_.get()));
   FillTokenTable();
   PostProcessor post_processor;
   if (const std::optional<JsonNode> node = root.Find("post_processor")) {
@@ -70,7 +56,7 @@ absl::Status Tokenizer::Read(const JsonNode& root) {
 }
 
 void Tokenizer::FillTokenTable() {
-  const Vocabulary& model = bpe_->vocabulary();
+  const Vocabulary& model = model_->vocabulary();
   TokenId end = model.id_end();
   for (const AddedToken& token : added_->tokens()) end = std::max(end, token.id + 1);
   token_text_.resize(end);

@@ -2,22 +2,10 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
-#include <iterator>
-
 #include "tokenizer/unicode_data.h"
 
 namespace quire {
 namespace {
-
-// The range of an ascending table that holds `code_point`, or null.
-template <typename Range, size_t N>
-const Range* FindRange(const Range (&table)[N], char32_t code_point) {
-  const Range* range =
-      std::upper_bound(std::begin(table), std::end(table), code_point,
-                       [](char32_t value, const Range& entry) { return value <= entry.last; });
-  return range != std::end(table) && code_point >= range->first ? range : nullptr;
-}
 
 bool InRange(char32_t value, char32_t first, char32_t last) {
   return value >= first && value <= last;
@@ -98,6 +86,36 @@ bool IsWord(char32_t c) {
   }
   return InRange(c, 0x200C, 0x200D) ||  // Join_Control
          FindRange(kOtherAlphabeticSymbols, c) != nullptr;
+}
+
+bool IsControl(char32_t c) {
+  const absl::string_view category = GeneralCategory(c);
+  return category == "Cc" || category == "Co" ||
+         (category == "Cf" && FindRange(kFormatSinceUnicode7, c) == nullptr);
+}
+
+bool IsNonspacingMark(char32_t c) {
+  if (c < 0x300) return false;
+  if (c == 0x1734) return true;  // Mc today
+  return GeneralCategory(c) == "Mn" && FindRange(kNonspacingSinceUnicode7, c) == nullptr;
+}
+
+bool IsMark(char32_t c) {
+  if (c < 0x300) return false;
+  if (InRange(c, 0x1CF2, 0x1CF3)) return true;  // letters today
+  return GeneralCategory(c)[0] == 'M' && FindRange(kMarksSinceUnicode9, c) == nullptr;
+}
+
+void AppendLowercase(char32_t c, std::string* out) {
+  if (c < 0x80) {
+    out->push_back(static_cast<char>(InRange(c, 'A', 'Z') ? c + ('a' - 'A') : c));
+  } else if (c == 0x130) {
+    out->append("i\u0307");  // the one whose lowercase is two characters
+  } else if (const LowercaseRange* newer = FindRange(kLowercaseSinceUnicode14, c)) {
+    AppendUtf8(newer->lower + (c - newer->first), out);
+  } else {
+    AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
+  }
 }
 
 bool IsClassedDifferently(char32_t c) {

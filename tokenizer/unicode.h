@@ -34,10 +34,15 @@ inline constexpr absl::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 // "Lu", "Nd", ...; "Cn" where unassigned.
 absl::string_view GeneralCategory(char32_t code_point);
-bool IsWhitespace(char32_t code_point);   // White_Space
-bool IsNumeric(char32_t code_point);      // N, as Rust's char::is_numeric
-bool IsPunctuation(char32_t code_point);  // ASCII punctuation, and P of Unicode 7
-bool IsWord(char32_t code_point);         // \w of UTS #18
+bool IsWhitespace(char32_t code_point);      // White_Space
+bool IsNumeric(char32_t code_point);         // N, as Rust's char::is_numeric
+bool IsPunctuation(char32_t code_point);     // ASCII punctuation, and P of Unicode 7
+bool IsWord(char32_t code_point);            // \w of UTS #18
+bool IsControl(char32_t code_point);         // Cc, Co, and Cf of Unicode 7
+bool IsNonspacingMark(char32_t code_point);  // Mn of Unicode 7
+bool IsMark(char32_t code_point);            // M of Unicode 9
+// Appends the lowercase form, of Unicode 17 and without regard to what is around.
+void AppendLowercase(char32_t code_point, std::string* out);
 // Whether PCRE2 may class it differently than the package, by its Unicode version or otherwise.
 bool IsClassedDifferently(char32_t code_point);
 // Whether Unicode 9 knew neither a decomposition nor a combining class of it, but a later one does.

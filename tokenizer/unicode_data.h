@@ -1,10 +1,14 @@
 // Where the Unicode versions that the `tokenizers` package (0.23) was built with differ from those
-// of the C libraries: its regular expressions know Unicode 16, its normal forms Unicode 9 and its
-// Punctuation class Unicode 7, while PCRE2 and utf8proc know 14 or later. Ids must not depend on
-// the distribution, so these tables settle the difference; tests/golden/tokenizer covers every code
-// point.
+// of the C libraries: its regular expressions know Unicode 16, its normal forms Unicode 9, its
+// Punctuation class and BERT's classes Unicode 7 and its lowercase letters Unicode 17, while PCRE2
+// and utf8proc know 14 or later. Ids must not depend on the distribution, so these tables settle
+// the difference; tests/golden/tokenizer covers every code point.
 #ifndef QUIRE_TOKENIZER_UNICODE_DATA_H_
 #define QUIRE_TOKENIZER_UNICODE_DATA_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
 
 namespace quire {
 
@@ -19,6 +23,15 @@ struct CategoryRange {
   char32_t last;
   char category[3];  // general category
 };
+
+// The range of an ascending table that holds `code_point`, or null.
+template <typename Range, size_t N>
+const Range* FindRange(const Range (&table)[N], char32_t code_point) {
+  const Range* range =
+      std::upper_bound(std::begin(table), std::end(table), code_point,
+                       [](char32_t value, const Range& entry) { return value <= entry.last; });
+  return range != std::end(table) && code_point >= range->first ? range : nullptr;
+}
 
 // White_Space.
 inline constexpr CodePointRange kWhiteSpace[] = {
@@ -101,6 +114,46 @@ inline constexpr CodePointRange kPunctuationSinceUnicode7[] = {
     {0x11C41, 0x11C45}, {0x11C70, 0x11C71}, {0x11EF7, 0x11EF8}, {0x11F43, 0x11F4F},
     {0x11FFF, 0x11FFF}, {0x12FF1, 0x12FF2}, {0x16D6D, 0x16D6F}, {0x16E97, 0x16E9A},
     {0x16FE2, 0x16FE2}, {0x1E5FF, 0x1E5FF}, {0x1E95E, 0x1E95F}};
+
+// Marks of general category Mn that Unicode 7 did not have, or had as others.
+inline constexpr CodePointRange kNonspacingSinceUnicode7[] = {
+    {0x7FD, 0x7FD},     {0x897, 0x8E1},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},
+    {0xB55, 0xB55},     {0xC04, 0xC3C},     {0xD00, 0xD00},     {0xD3B, 0xD3C},
+    {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0xECE, 0xECE},     {0x180F, 0x1886},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFB},   {0xA82C, 0xA82C},   {0xA8C5, 0xA8C5},
+    {0xA8FF, 0xA8FF},   {0xA9BD, 0xA9BD},   {0x10D24, 0x10F85}, {0x11070, 0x11074},
+    {0x110C2, 0x110C2}, {0x111C9, 0x111C9}, {0x111CF, 0x111CF}, {0x1123E, 0x11241},
+    {0x1133B, 0x1133B}, {0x113BB, 0x1145E}, {0x1182F, 0x1612F}, {0x16F4F, 0x16F4F},
+    {0x16FE4, 0x16FE4}, {0x1CF00, 0x1CF46}, {0x1E000, 0x1E5EF}, {0x1E944, 0x1E94A}};
+
+// Marks (general category M) that Unicode 9 did not have.
+inline constexpr CodePointRange kMarksSinceUnicode9[] = {
+    {0x7FD, 0x7FD},     {0x897, 0x8D3},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},
+    {0xB55, 0xB55},     {0xC04, 0xC3C},     {0xCF3, 0xD00},     {0xD3B, 0xD3C},
+    {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0xECE, 0xECE},     {0x1715, 0x1715},
+    {0x180F, 0x180F},   {0x1ABF, 0x1ACE},   {0x1CF7, 0x1CF7},   {0x1DF6, 0x1DFA},
+    {0xA82C, 0xA82C},   {0xA8FF, 0xA8FF},   {0x10D24, 0x10F85}, {0x11070, 0x11074},
+    {0x110C2, 0x110C2}, {0x11145, 0x11146}, {0x111C9, 0x111C9}, {0x111CE, 0x111CF},
+    {0x11241, 0x11241}, {0x1133B, 0x1133B}, {0x113B8, 0x113E2}, {0x1145E, 0x1145E},
+    {0x1182C, 0x11A99}, {0x11D31, 0x1612F}, {0x16F4F, 0x16F4F}, {0x16F7F, 0x16F87},
+    {0x16FE4, 0x16FF1}, {0x1CF00, 0x1CF46}, {0x1E08F, 0x1E5EF}};
+
+// Characters of general category Cf that Unicode 7 did not have.
+inline constexpr CodePointRange kFormatSinceUnicode7[] = {
+    {0x890, 0x891}, {0x8E2, 0x8E2}, {0x110CD, 0x110CD}, {0x13430, 0x1343F}};
+
+struct LowercaseRange {
+  char32_t first;
+  char32_t last;
+  char32_t lower;  // of the first; those of the others follow
+};
+
+// The lowercase letters that came with Unicode 15 to 17.
+inline constexpr LowercaseRange kLowercaseSinceUnicode14[] = {
+    {0x1C89, 0x1C89, 0x1C8A},   {0xA7CB, 0xA7CB, 0x264},  {0xA7CC, 0xA7CC, 0xA7CD},
+    {0xA7CE, 0xA7CE, 0xA7CF},   {0xA7D2, 0xA7D2, 0xA7D3}, {0xA7D4, 0xA7D4, 0xA7D5},
+    {0xA7DA, 0xA7DA, 0xA7DB},   {0xA7DC, 0xA7DC, 0x19B},  {0x10D50, 0x10D65, 0x10D70},
+    {0x16EA0, 0x16EB8, 0x16EBB}};
 
 }  // namespace quire
 

@@ -36,6 +36,8 @@ class Vocabulary {
   bool Has(TokenId id) const { return Text(id).data() != nullptr; }
   TokenId id_end() const { return static_cast<TokenId>(text_of_.size()); }  // highest id + 1
   size_t size() const { return ids_.size(); }
+  // The id of each text, in no order.
+  const absl::flat_hash_map<absl::string_view, TokenId>& ids() const { return ids_; }
 
  private:
   std::unique_ptr<char[]> texts_;

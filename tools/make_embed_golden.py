@@ -11,6 +11,7 @@ and safetensors; the tests need none.
 import json
 import pathlib
 import shutil
+import string
 import sys
 import tempfile
 
@@ -18,6 +19,7 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "models"
 LENGTHS = (1, 7, 33, 90)
@@ -80,18 +82,50 @@ def save(model, folder, architecture, dtype, pooling):
         (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=1) + "\n")
 
 
-def save_tokenizer(path):
+def byte_level_tokenizer():
     """Printable ASCII, a byte a token, between [CLS] and [SEP]."""
     special = ["[PAD]", "[CLS]", "[SEP]"]
     alphabet = ["\u0120"] + [chr(code) for code in range(33, 127)]
     vocab = {token: i for i, token in enumerate(special + alphabet)}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer = tokenizers.Tokenizer(models.BPE(vocab, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return surround(tokenizer, special, "[CLS]", "[SEP]")
+
+
+def word_piece_tokenizer():
+    """BERT's parts with the letters and a few words."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = ["the", "fox", "jump", "##s", "##ed", "##ing", "over", "dog"]
+    vocab = special + words + [prefix + c for c in string.ascii_lowercase for prefix in ("", "##")
+                               if prefix + c not in words] + list(string.digits + ".,!?'-")
+    tokenizer = tokenizers.Tokenizer(models.WordPiece({t: i for i, t in enumerate(vocab)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return surround(tokenizer, special, "[CLS]", "[SEP]")
+
+
+def unigram_tokenizer():
+    """XLM-R's parts, without its normaliser, with the letters and a few words."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = ["▁the", "▁fox", "▁jump", "s", "ed", "▁over", "▁dog", "▁"]
+    letters = [c for c in string.ascii_letters + string.digits + ".,!?'-" if c not in words]
+    vocab = [(t, 0.0) for t in special] + [(t, -3.0 - i / 4) for i, t in enumerate(words)]
+    tokenizer = tokenizers.Tokenizer(models.Unigram(vocab + [(c, -8.0) for c in letters], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    return surround(tokenizer, special, "<s>", "</s>")
+
+
+def surround(tokenizer, special, first, last):
     tokenizer.add_special_tokens(special)
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
-    tokenizer.save(str(path))
+        single=f"{first} $A {last}", special_tokens=[(t, tokenizer.token_to_id(t)) for t in (first, last)])
+    return tokenizer
+
+
+TOKENIZERS = {"bert": word_piece_tokenizer, "xlm_roberta": unigram_tokenizer, "modernbert": byte_level_tokenizer}
 
 
 def make(name):
@@ -103,8 +137,8 @@ def make(name):
     folder = ROOT / name
     shutil.rmtree(folder, ignore_errors=True)
     save(model, folder, architecture, dtype, pooling)
-    if name == "modernbert":
-        save_tokenizer(folder / "tokenizer.json")
+    if name in TOKENIZERS:
+        TOKENIZERS[name]().save(str(folder / "tokenizer.json"))
     about = f"float32 on the stored weights; transformers {transformers.__version__}"
     (folder / "golden.json").write_text(json.dumps({"how": about, "texts": golden(model, 11)}) + "\n")
     print(name, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) // 1024, "KiB", flush=True)

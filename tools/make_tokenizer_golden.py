@@ -10,9 +10,9 @@ and once for all
   strings.bin       the strings, as records (see StringWriter).
 
 tests/tokenizer/golden_test.cc reads them. Everything follows from SEED and the package's version.
+Two families have normalisation rules that the `sentencepiece` package (0.2) compiles.
 """
 import argparse
-import collections
 import json
 import pathlib
 import random
@@ -21,8 +21,9 @@ import sys
 import zlib
 
 import tokenizers
-from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
-                        pre_tokenizers, processors, trainers)
+from tokenizers import Tokenizer
+
+from tokenizer_families import SAMPLES, encoder_families, families, finish
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEED = 20240607
@@ -30,244 +31,7 @@ NUM_STRINGS = 10_000
 NUM_READABLE = 200  # strings whose ids are stored in full
 NUM_ID_SEQUENCES = 1_000
 
-CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-QWEN2 = (CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-         r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-LLAMA3 = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-O200K = "|".join([
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTIONS + "?",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTIONS + "?",
-    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
-CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}"
-          r"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
-DEEPSEEK_V3 = [
-    r"\p{N}{1,3}",
-    "[一-龥\u3040-ゟ゠-ヿ]+",
-    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
-    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-]
-DEEPSEEK_V2 = [
-    r"[\r\n]",
-    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕ"
-    r"Ω℮KÅⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
-    r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
-    r"\s+$",
-    r"[一-龥ࠀ-一가-퟿]+",
-]
-
-# A few sentences in each of many scripts, and code.
-SAMPLES = """
-Die Königin schloß das große Fenster, während draußen heftiger Regen über die Dächer rauschte.
-Où est passée la clé de l'hôtel ? Elle était là, près du café, à côté d'un gâteau glacé.
-El niño pequeño corrió hacia la montaña y encontró un pájaro azul que cantaba en español.
-Mała żółta łódź płynęła po jeziorze, a księżyc świecił nad brzegiem.
-Příliš žluťoučký kůň úpěl ďábelské ódy u staré studny.
-İstanbul'da ılık bir rüzgâr esiyordu; çocuklar şarkı söylüyordu.
-Старый рыбак вышел к морю и долго смотрел на тихую воду. Завтра будет новый день.
-Ο γέρος ψαράς κοίταξε τη θάλασσα και χαμογέλασε. Αύριο θα είναι μια νέα μέρα.
-הדייג הזקן הביט בים וחייך. מחר יהיה יום חדש.
-نظر الصياد العجوز إلى البحر وابتسم. غدا يوم جديد، ١٢٣ سمكة.
-बूढ़े मछुआरे ने समुद्र की ओर देखा और मुस्कुराया। कल एक नया दिन होगा। १२३
-বুড়ো জেলে সমুদ্রের দিকে তাকিয়ে হাসল। আগামীকাল নতুন দিন।
-முதிய மீனவர் கடலைப் பார்த்து சிரித்தார். நாளை புதிய நாள்.
-ชาวประมงชรามองทะเลแล้วยิ้ม พรุ่งนี้เป็นวันใหม่
-Ông lão đánh cá nhìn ra biển và mỉm cười. Ngày mai là một ngày mới.
-老渔夫看着大海笑了。明天是新的一天，他会再次出海，捕到一百二十三条鱼！
-年老いた漁師は海を見て微笑んだ。明日は新しい日です。カタカナとひらがな、ﾊﾝｶｸ。
-늙은 어부는 바다를 바라보며 미소를 지었다. 내일은 새로운 날이다.
-ძველმა მეთევზემ ზღვას გახედა. Ծեր ձկնորսը նայեց ծովին։
-👩‍👩‍👧‍👦 family, 👍🏽 ok, 🇩🇪🇯🇵 flags, ❤️ heart, 😀😀😀 ∑∫√≤≥ → € £ ¥ © ™ № ½ ² ³
-def fibonacci(n: int) -> list[int]:
-    a, b = 0, 1
-    while len(out) < n:  # 1, 1, 2, 3, 5, 8, 13, 21
-        out.append(a); a, b = b, a + b
-    return out
-for (int i = 0; i < 1024; ++i) { sum += values[i] * 0x7fff'ffff; }  // don't overflow
-{"name": "quire", "version": [1, 20, 300], "url": "https://example.org/a?b=c&d=%20e"}
-It's, we're, I've, I'm, they'll, he'd; IT'S WE'RE; don't can't won't. 3.14159 1,000,000 2024-06-07
-"""
-
 EMOJI = ["👩‍👩‍👧‍👦", "👍🏽", "🇩🇪🇯🇵", "❤️", "😀", "🏴\U000E0067\U000E0062\U000E007F"]
-
-
-# --- The families ---------------------------------------------------------------------------------
-
-def train(tokenizer, specials, vocab_size, text, **options):
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=specials,
-                                  show_progress=False, **options)
-    tokenizer.train_from_iterator(text, trainer)
-    return tokenizer
-
-
-def byte_level(text, pre_tokenizer, specials, vocab_size=2500, normalizer=None, drop_merges=0,
-               post_processor=None, added=()):
-    """A byte-level tokenizer: the alphabet and the merges first, the special tokens behind them."""
-    tokenizer = Tokenizer(models.BPE())
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizer
-    train(tokenizer, [], vocab_size, text,
-          initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
-    tokenizer.decoder = decoders.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
-    if drop_merges:  # tokens that only ignore_merges reaches
-        spec = json.loads(tokenizer.to_str())
-        spec["model"]["ignore_merges"] = True
-        spec["model"]["merges"] = [m for i, m in enumerate(spec["model"]["merges"])
-                                   if i % drop_merges or i < 300]
-        tokenizer = Tokenizer.from_str(json.dumps(spec))
-    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
-    tokenizer.add_tokens(list(added))
-    tokenizer.post_processor = (post_processor(tokenizer) if post_processor else
-                                processors.ByteLevel(trim_offsets=False))
-    return tokenizer
-
-
-def split_then_bytes(*patterns):
-    steps = [pre_tokenizers.Split(Regex(p), "isolated") for p in patterns]
-    return steps + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-
-
-def template(*pieces):
-    def make(tokenizer):
-        names = [p for p in pieces if not p.startswith("$")]
-        return processors.TemplateProcessing(
-            single=" ".join(pieces), special_tokens=[(n, tokenizer.token_to_id(n)) for n in set(names)])
-    return make
-
-
-def sentencepiece(text, train_split, vocab_size=3000, unk="<unk>", bos="<s>", eos="</s>", legacy_merges=False,
-                  **model):
-    """Like a converted SentencePiece model: bytes in the vocabulary, spaces as U+2581."""
-    specials = [unk, bos, eos]
-    byte_tokens = [f"<0x{b:02X}>" for b in range(256)]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.pre_tokenizer = train_split
-    train(tokenizer, specials + byte_tokens, vocab_size, text, limit_alphabet=600,
-          max_token_length=16)
-    spec = json.loads(tokenizer.to_str())
-    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] in specials]
-    spec["model"].update(unk_token=unk, byte_fallback=True, fuse_unk=True, **model)
-    spec["normalizer"] = spec["pre_tokenizer"] = None
-    if legacy_merges:  # the form "a b" of older files
-        spec["model"]["merges"] = [" ".join(m) for m in spec["model"]["merges"]]
-    return spec
-
-
-def with_parts(spec, normalizer, pre_tokenizer, post_processor, decoder):
-    """Sets the parts by their JSON, so that the file holds exactly what real files hold."""
-    spec["normalizer"] = normalizer
-    spec["pre_tokenizer"] = pre_tokenizer
-    spec["decoder"] = decoder
-    tokenizer = Tokenizer.from_str(json.dumps(spec))
-    if post_processor is not None:
-        tokenizer.post_processor = post_processor(tokenizer)
-    return tokenizer, spec
-
-
-def spm_decoder(strip):
-    steps = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-             {"type": "ByteFallback"}, {"type": "Fuse"}]
-    if strip:
-        steps.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
-    return {"type": "Sequence", "decoders": steps}
-
-
-def finish(tokenizer_and_spec):
-    """The text of tokenizer.json: the package's own, but with the legacy merges of `spec`."""
-    if isinstance(tokenizer_and_spec, Tokenizer):
-        return tokenizer_and_spec.to_str()
-    tokenizer, spec = tokenizer_and_spec
-    out = json.loads(tokenizer.to_str())
-    out["model"]["merges"] = spec["model"]["merges"]
-    return json.dumps(out, ensure_ascii=False, separators=(",", ":"))
-
-
-def families(text):
-    words = pre_tokenizers.Split("▁", "merged_with_next")
-    lines = pre_tokenizers.Split("\n", "merged_with_previous")
-    chat = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    llama3 = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
-    deepseek = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"]
-    sequence = pre_tokenizers.Sequence
-
-    yield "gpt2", byte_level(text, pre_tokenizers.ByteLevel(add_prefix_space=False),
-                             ["<|endoftext|>"])
-    yield "qwen2", byte_level(
-        text, sequence(split_then_bytes(QWEN2)), chat, normalizer=normalizers.NFC(),
-        added=[AddedToken("<tool_call>", normalized=False), AddedToken("</tool_call>", normalized=False)])
-    yield "llama3", byte_level(
-        text, sequence(split_then_bytes(LLAMA3)), llama3, drop_merges=7,
-        post_processor=lambda t: processors.Sequence(
-            [processors.ByteLevel(trim_offsets=True), template("<|begin_of_text|>", "$A")(t)]))
-    yield "o200k", byte_level(text, sequence(split_then_bytes(O200K)), ["<|endoftext|>", "<|end|>"])
-    yield "cl100k", byte_level(text, sequence(split_then_bytes(CL100K)), ["<|endoftext|>"],
-                               vocab_size=1000)
-    yield "deepseek_v3", byte_level(text, sequence(split_then_bytes(*DEEPSEEK_V3)), deepseek,
-                                    post_processor=template(deepseek[0], "$A"))
-    v2 = split_then_bytes(*DEEPSEEK_V2)
-    yield "deepseek_v2", byte_level(
-        text, sequence(v2[:-1] + [pre_tokenizers.Digits(individual_digits=True), v2[-1]]), deepseek,
-        normalizer=normalizers.Sequence([]))
-
-    bos, bos_gemma = template("<s>", "$A"), template("<bos>", "$A")
-    yield "llama2", with_parts(
-        sentencepiece(text, words, legacy_merges=True),
-        {"type": "Sequence", "normalizers": [
-            {"type": "Prepend", "prepend": "▁"},
-            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
-        None, bos, spm_decoder(strip=True))
-    yield "mistral", with_parts(
-        sentencepiece(text, words), None,
-        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
-        template("<s>", "$A", "</s>"), spm_decoder(strip=True))
-    # Trained on whole lines: its tokens span words, so that nothing may be cut at U+2581.
-    yield "gemma", with_parts(
-        sentencepiece(text, lines, bos="<bos>", eos="<eos>"),
-        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
-         "invert": False},
-        bos_gemma, spm_decoder(strip=False))
-
-    # Not a known model: the other components, and every flag of an added token.
-    flags = [AddedToken("<left>", lstrip=True, normalized=False),
-             AddedToken("<right>", rstrip=True, normalized=False),
-             AddedToken("<both>", lstrip=True, rstrip=True, special=True, normalized=False),
-             AddedToken("word", single_word=True, normalized=False),
-             AddedToken("Ⅳﬁ", normalized=True),
-             AddedToken("normal form", normalized=True, single_word=True, lstrip=True),
-             AddedToken("<<", normalized=True), AddedToken("<<<", normalized=False),
-             AddedToken("\t\t", normalized=False, rstrip=True)]
-    yield "nfkc", byte_level(
-        text, pre_tokenizers.ByteLevel(add_prefix_space=True), ["<|endoftext|>"], vocab_size=1500,
-        normalizer=normalizers.Sequence([
-            normalizers.NFKC(), normalizers.Strip(left=True, right=False),
-            normalizers.Replace(Regex(r"[ \t]{3,}|!+(?=\?)"), "  ")]),
-        added=flags)
-    yield "punctuation", byte_level(
-        text, sequence([pre_tokenizers.Punctuation("contiguous"),
-                        pre_tokenizers.ByteLevel(add_prefix_space=False),
-                        pre_tokenizers.Digits(individual_digits=False),
-                        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "merged_with_next"),
-                        pre_tokenizers.Split("Ġ", "merged_with_previous")]),
-        [">>TITLE<<"], vocab_size=1000, normalizer=normalizers.NFD())
-    yield "metaspace", metaspace(text)
-
-
-def metaspace(text):
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=False))
-    tokenizer.normalizer = normalizers.NFKD()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"[\S]+|\S"), "removed", invert=True),
-         pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
-    counts = collections.Counter(tokenizer.normalizer.normalize_str("".join(text)))
-    common = sorted(counts, key=lambda c: (-counts[c], c))[:119]
-    train(tokenizer, ["<unk>"], 1000, text, limit_alphabet=120, initial_alphabet=[*common, "▁"])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.add_tokens([AddedToken("<s>", special=True, normalized=True)])
-    return tokenizer
 
 
 # --- The strings ----------------------------------------------------------------------------------
@@ -434,6 +198,9 @@ def main():
     literals = sorted({t["content"] for spec in made.values() for t in json.loads(spec)["added_tokens"]})
     writer = make_strings(literals)
     (args.out / "strings.bin").write_bytes(writer.out)
+    for name, spec in encoder_families(text, args.out):
+        made[name] = spec
+        (args.out / f"{name}.json").write_text(spec)
     for name in made:
         check_law(name, Tokenizer.from_file(str(args.out / f"{name}.json")), writer.strings, args.out)
         print(name, flush=True)

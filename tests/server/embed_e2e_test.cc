@@ -124,6 +124,37 @@ TEST_F(EncoderE2e, ATextGetsTheTokenizersSpecialTokensAndTheModelsPooling) {
   EXPECT_NEAR(Length(by_text.embeddings(0)), 1, 1e-6);
 }
 
+// The texts of BERT (WordPiece) and XLM-R (Unigram), with the ids that the `tokenizers` package
+// gives.
+TEST(EncoderTextE2e, TextsOfBertAndXlmRobertaAreThoseOfTheirTokenizersIds) {
+  const struct {
+    const char* model;
+    std::string text;
+    std::vector<uint32_t> ids;
+  } cases[] = {
+      // [CLS] the fox jump ##s , n ##a ##i ##v ##e ##l ##y ? [SEP]
+      {"bert",
+       "The Fox jumps, na\u00EFvely?",
+       {2, 5, 6, 7, 8, 75, 39, 14, 30, 55, 22, 36, 61, 77, 3}},
+      // <s> _ T h e _ F o x _jump s , _ n a ï v e l y ? </s>
+      {"xlm_roberta", "The Fox jumps, na\u00EFvely?", {0,  11, 56, 19, 16, 11, 42, 26, 34, 6,  7,
+                                                       74, 11, 25, 12, 3,  32, 16, 23, 35, 76, 2}},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.model);
+    const testing::ServerProcess server({"--model", Directory(c.model), "--dtype", "float32"});
+    ASSERT_FALSE(server.address().empty()) << server.StderrText();
+    const auto stub = server.Connect();
+    v1::EmbedRequest ids;
+    AddIds(c.ids, ids);
+    const v1::EmbedResponse by_text = Embed(*stub, TextRequest({c.text}));
+    EXPECT_EQ(by_text.usage().prompt_tokens(), c.ids.size());
+    EXPECT_EQ(by_text.embeddings(0).SerializeAsString(),
+              Embed(*stub, ids).embeddings(0).SerializeAsString());
+    EXPECT_NEAR(Length(by_text.embeddings(0)), 1, 1e-6);
+  }
+}
+
 TEST_F(EncoderE2e, OnlyEmbeds) {
   const v1::ModelInfo info = ModelInfo(*stub_);
   EXPECT_FALSE(info.generates());

@@ -39,10 +39,35 @@ TEST_P(ComplexityTest, AMegabyteOfASingleWordOrOfSpacesTakesNoQuadraticTime) {
   }
 }
 
+// The models without a pre-tokenizer: the whole text is one piece.
+TEST(ModelComplexityTest, AMegabyteInOnePieceTakesNoQuadraticTimeInUnigramAndWordPiece) {
+  std::string tokens = R"(["?",0])";
+  std::string vocab = R"("?":0)";
+  for (int size = 1; size <= 100; ++size) {
+    const std::string token(static_cast<size_t>(size), 'a');
+    absl::StrAppend(&tokens, ",[\"", token, "\",", -size, "]");
+    absl::StrAppend(&vocab, ",\"##", token, "\":", 2 * size, ",\"", token, "\":", 2 * size + 1);
+  }
+  TestFile unigram;
+  unigram.whole_model = absl::StrCat(R"({"type":"Unigram","unk_id":0,"vocab":[)", tokens, "]}");
+  TestFile word_piece;
+  word_piece.whole_model =
+      absl::StrCat(R"({"type":"WordPiece","unk_token":"?","continuing_subword_prefix":"##",)",
+                   R"("max_input_chars_per_word":10000000,"vocab":{)", vocab, "}}");
+  for (const TestFile* file : {&unigram, &word_piece}) {
+    const auto tokenizer = file->LoadOrDie();
+    for (const absl::string_view unit : {"a", "b", "aab", "\u4E2D"}) {
+      const std::string text = Repeat(unit, 1'000'000) + "x";
+      EXPECT_LT(Seconds([&] { ASSERT_TRUE(tokenizer->Encode(text, false).ok()); }), kMostSeconds);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, ComplexityTest,
                          testing::Values("gpt2", "qwen2", "llama3", "o200k", "cl100k",
                                          "deepseek_v3", "deepseek_v2", "llama2", "mistral", "gemma",
-                                         "nfkc", "punctuation", "metaspace"),
+                                         "nfkc", "punctuation", "metaspace", "bert", "bert_cased",
+                                         "xlm_r", "t5", "albert", "unigram_bytes"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

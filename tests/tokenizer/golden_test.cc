@@ -179,7 +179,8 @@ TEST_P(GoldenTest, DecodesAnyIdsAsThePackage) {
 INSTANTIATE_TEST_SUITE_P(Families, GoldenTest,
                          testing::Values("gpt2", "qwen2", "llama3", "o200k", "cl100k",
                                          "deepseek_v3", "deepseek_v2", "llama2", "mistral", "gemma",
-                                         "nfkc", "punctuation", "metaspace"),
+                                         "nfkc", "punctuation", "metaspace", "bert", "bert_cased",
+                                         "xlm_r", "t5", "albert", "unigram_bytes"),
                          [](const auto& info) { return std::string(info.param); });
 
 // The cases that the demo checkpoint was made with.

@@ -43,7 +43,8 @@ inline std::unique_ptr<const Tokenizer> LoadGolden(absl::string_view family) {
 struct TestFile {
   std::string vocab = R"({"a":0,"b":1,"ab":2," ":3,"<unk>":4})";
   std::string merges = R"(["a b"])";
-  std::string model;  // more of the model: R"("byte_fallback":true,)"
+  std::string model;        // more of the model: R"("byte_fallback":true,)"
+  std::string whole_model;  // where it is no byte pair encoding: the three above do not count
   std::string added_tokens = "[]";
   std::string normalizer = "null";
   std::string pre_tokenizer = "null";
@@ -51,11 +52,14 @@ struct TestFile {
   std::string decoder = R"({"type":"Fuse"})";
 
   std::string Json() const {
-    return absl::StrCat(R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)",
-                        added_tokens, R"(,"normalizer":)", normalizer, R"(,"pre_tokenizer":)",
-                        pre_tokenizer, R"(,"post_processor":)", post_processor, R"(,"decoder":)",
-                        decoder, R"(,"model":{"type":"BPE",)", model, R"("vocab":)", vocab,
-                        R"(,"merges":)", merges, "}}");
+    return absl::StrCat(
+        R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)", added_tokens,
+        R"(,"normalizer":)", normalizer, R"(,"pre_tokenizer":)", pre_tokenizer,
+        R"(,"post_processor":)", post_processor, R"(,"decoder":)", decoder, R"(,"model":)",
+        !whole_model.empty() ? whole_model
+                             : absl::StrCat(R"({"type":"BPE",)", model, R"("vocab":)", vocab,
+                                            R"(,"merges":)", merges, "}"),
+        "}");
   }
   TokenizerOr Load() const { return Tokenizer::FromJson(Json(), "test.json"); }
   std::unique_ptr<const Tokenizer> LoadOrDie() const {
@@ -98,6 +102,14 @@ inline bool HasSpoiltByteRun(const Tokenizer& tokenizer, const std::vector<Token
   }
   end_run();
   return spoilt;
+}
+
+// The message of a file that is refused, or "ok".
+inline std::string Message(const TestFile& file) {
+  const TokenizerOr tokenizer = file.Load();
+  if (tokenizer.ok()) return "ok";
+  QUIRE_CHECK(absl::IsInvalidArgument(tokenizer.status())) << tokenizer.status();
+  return std::string(tokenizer.status().message());
 }
 
 inline std::string Repeat(absl::string_view unit, size_t bytes) {

@@ -10,13 +10,6 @@
 namespace quire {
 namespace {
 
-std::string Message(const TestFile& file) {
-  const TokenizerOr tokenizer = file.Load();
-  if (tokenizer.ok()) return "ok";
-  EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
-  return std::string(tokenizer.status().message());
-}
-
 std::string MessageOfJson(absl::string_view json) {
   const TokenizerOr tokenizer = Tokenizer::FromJson(json, "f");
   return tokenizer.ok() ? "ok" : std::string(tokenizer.status().message());
@@ -41,32 +34,31 @@ TEST(TokenizerFileTest, WhatIsNoJsonSaysSo) {
 }
 
 TEST(TokenizerFileTest, AnUnsupportedComponentIsNamedWithWhatIsSupported) {
-  EXPECT_EQ(
-      MessageOfJson(R"({"model":{"type":"Unigram"}})"),
-      "f: model.type: found \"Unigram\", expected the model's type BPE, the only one supported");
+  EXPECT_EQ(MessageOfJson(R"({"model":{"type":"CharBpe"}})"),
+            "f: model.type: found \"CharBpe\", expected one of BPE, Unigram, WordLevel, WordPiece");
   TestFile file;
-  file.normalizer = R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})";
+  file.normalizer = R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nfk"}]})";
   EXPECT_EQ(
       Message(file),
-      "test.json: normalizer.normalizers[1].type: found \"Nmt\", expected one of NFC, NFD, NFKC, "
-      "NFKD, Prepend, Replace, Strip, ByteLevel, Sequence");
+      "test.json: normalizer.normalizers[1].type: found \"Nfk\", expected one of "
+      "BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, "
+      "Replace, Sequence, Strip, StripAccents");
   file = TestFile();
   file.pre_tokenizer = R"({"type":"UnicodeScripts"})";
   EXPECT_EQ(
       Message(file),
-      "test.json: pre_tokenizer.type: found \"UnicodeScripts\", expected one of ByteLevel, Digits, "
-      "Metaspace, Punctuation, Sequence, Split, Whitespace, WhitespaceSplit");
+      "test.json: pre_tokenizer.type: found \"UnicodeScripts\", expected one of BertPreTokenizer, "
+      "ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace, WhitespaceSplit");
   file = TestFile();
-  file.post_processor = R"({"type":"BertProcessing"})";
+  file.post_processor = R"({"type":"Pairs"})";
   EXPECT_EQ(Message(file),
-            "test.json: post_processor.type: found \"BertProcessing\", expected one of "
-            "TemplateProcessing, ByteLevel, Sequence");
+            "test.json: post_processor.type: found \"Pairs\", expected one of BertProcessing, "
+            "ByteLevel, RobertaProcessing, Sequence, TemplateProcessing");
   file = TestFile();
-  file.decoder = R"({"type":"WordPiece"})";
-  EXPECT_EQ(
-      Message(file),
-      "test.json: decoder.type: found \"WordPiece\", expected one of ByteLevel, ByteFallback, "
-      "Fuse, Metaspace, Replace, Strip, Sequence");
+  file.decoder = R"({"type":"CTC"})";
+  EXPECT_EQ(Message(file),
+            "test.json: decoder.type: found \"CTC\", expected one of ByteLevel, ByteFallback, "
+            "Fuse, Metaspace, Replace, Strip, WordPiece, Sequence");
   file.decoder = R"({"type":"Sequence","decoders":[{"type":"ByteLevel"},{"type":"ByteFallback"}]})";
   EXPECT_EQ(
       Message(file),
@@ -222,6 +214,27 @@ TEST(TokenizerFileTest, TemplatesWrapThePromptWhereAskedTo) {
   const auto tokenizer = file.LoadOrDie();
   EXPECT_EQ(Tokens(*tokenizer, "ab", /*add_special_tokens=*/true), "<unk>|a|b|ab|a|b");
   EXPECT_EQ(Tokens(*tokenizer, "ab"), "ab");
+}
+
+TEST(TokenizerFileTest, TheTokensOfBertAndRobertaStandAroundThePrompt) {
+  TestFile file;
+  for (const absl::string_view type : {"BertProcessing", "RobertaProcessing"}) {
+    const auto with_pairs = [&](absl::string_view pairs) {
+      file.post_processor = absl::StrCat(R"({"type":")", type, "\",", pairs, "}");
+    };
+    with_pairs(R"("sep":["b",1],"cls":["<unk>",4])");
+    EXPECT_EQ(Tokens(*file.LoadOrDie(), "ab", /*add_special_tokens=*/true), "<unk>|ab|b");
+    EXPECT_EQ(Tokens(*file.LoadOrDie(), "ab"), "ab");
+    with_pairs(R"("sep":["b",1])");
+    EXPECT_EQ(Message(file), "test.json: post_processor: \"cls\" is missing");
+    with_pairs(R"("sep":["b",1],"cls":["a"])");
+    EXPECT_EQ(Message(file),
+              "test.json: post_processor.cls: found an array, expected a token and its id, as "
+              "[\"[SEP]\", 102]");
+    with_pairs(R"("sep":["b",5],"cls":["a",0])");
+    EXPECT_EQ(Message(file),
+              "test.json: post_processor.sep[1]: found 5, expected an integer from 0 to 4");
+  }
 }
 
 TEST(TokenizerFileTest, TokensAndIdsAreFoundByEachOther) {
