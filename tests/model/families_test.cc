@@ -12,17 +12,20 @@
 namespace quire {
 namespace {
 
-// The names in the first columns of the tables of docs/models.md.
+// The names in the first columns of the tables of architectures in docs/models.md.
 std::set<std::string> Documented() {
   std::ostringstream page;
   page << std::ifstream(QUIRE_SOURCE_DIR "/docs/models.md").rdbuf();
   std::set<std::string> names;
+  bool lists_architectures = false;
   for (const std::string& line : std::vector<std::string>(absl::StrSplit(page.str(), '\n'))) {
     const std::vector<std::string> cells = absl::StrSplit(line, '|');
     if (cells.size() < 4 || absl::StartsWith(cells[1], "---")) continue;
+    const bool is_head = absl::StartsWith(cells[1], " architecture") || cells[1] == " model ";
+    if (is_head) lists_architectures = cells[1] != " model ";
+    if (is_head || !lists_architectures) continue;
     for (absl::string_view name : absl::StrSplit(cells[1], ',')) {
-      name = absl::StripAsciiWhitespace(name);
-      if (name != "architecture") names.emplace(name);
+      names.emplace(absl::StripAsciiWhitespace(name));
     }
   }
   return names;
