@@ -50,6 +50,11 @@ struct MlaShape {
   int64_t out_width() const { return int64_t{num_heads} * value_dim; }
   // Keys without rotation, and values, of all heads: each head's [k_n | v].
   int64_t expanded_width() const { return int64_t{num_heads} * (nope_dim + value_dim); }
+  // What the latent is projected up to: those, and the keys' rotated dims where they are the
+  // heads'.
+  int64_t up_width() const {
+    return expanded_width() + (rope_per_head ? int64_t{num_heads} * rope_dim : 0);
+  }
   // Where the rotated dims of a query or key head begin, and the others.
   int rope_begin() const { return rope_per_head ? 0 : nope_dim; }
   int nope_begin() const { return rope_per_head ? rope_dim : 0; }

@@ -31,6 +31,9 @@ constexpr NamedActivation kActivations[] = {
     {"relu", Activation::kRelu},
 };
 
+// Of latents, whatever rms_norm_eps says (transformers' DeepseekV2Attention).
+constexpr float kLatentNormEps = 1e-6F;
+
 absl::Status ReadHeads(const JsonNode& root, const CommonKeys& keys, ModelConfig& config) {
   const auto or_absent = [&](const char* key, int64_t absent, int64_t derived) {
     return absent > 0 && !root.Has(key) ? absent : derived;
@@ -175,6 +178,38 @@ absl::Status ReadMultipliers(const JsonNode& root, ModelConfig& config) {
   float divisor = 1.0F;
   QUIRE_RETURN_IF_ERROR(ReadScale(root, "logits_scaling", 1.0, divisor));
   config.logits_scale = 1.0F / divisor;
+  return absl::OkStatus();
+}
+
+absl::Status ReadMla(const JsonNode& root, const MlaForm& form, ModelConfig& config) {
+  MlaConfig& mla = config.mla.emplace();
+  MlaShape& shape = mla.shape;
+  shape.rope_per_head = form.rope_per_head;
+  mla.latent_norm = !form.rope_per_head;
+  if (root.Find("q_lora_rank")) {
+    QUIRE_RETURN_IF_ERROR(ReadSize(root, {"q_lora_rank"}, 1, 1 << 16, mla.query_rank));
+  }
+  for (const auto& [key, most, field] :
+       {std::tuple{"kv_lora_rank", kMaxLatentRank, &shape.latent_dim},
+        std::tuple{"qk_nope_head_dim", kMaxHeadDim, &shape.nope_dim},
+        std::tuple{"qk_rope_head_dim", kMaxHeadDim, &shape.rope_dim},
+        std::tuple{"v_head_dim", kMaxHeadDim, &shape.value_dim}}) {
+    QUIRE_RETURN_IF_ERROR(ReadSize(root, {key}, 2, most, *field));
+    if (*field % 2 != 0) return root.Error(absl::StrCat(key, " is ", *field, ", expected even"));
+  }
+  shape.num_heads = config.num_heads;
+  config.num_kv_heads = config.num_heads;
+  config.head_dim = shape.head_dim();
+  config.value_dim = shape.value_dim;
+  QUIRE_RETURN_IF_ERROR(
+      ReadRotation(root, {.head_dim = shape.rope_dim, .interleaved = form.interleaved}, config));
+  if (config.ropes[0].rotary_dim != shape.rope_dim) {
+    return root.Error(absl::StrCat("rotates ", config.ropes[0].rotary_dim,
+                                   " dims, expected qk_rope_head_dim (", shape.rope_dim, ")"));
+  }
+  mla.norm_eps = kLatentNormEps;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim()));
+  mla.scale = static_cast<float>(scale * SoftmaxScaleFactor(config.ropes[0]));
   return absl::OkStatus();
 }
 

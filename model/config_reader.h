@@ -59,6 +59,15 @@ absl::Status ReadLayerTypes(const JsonNode& root, int64_t window, ModelConfig& c
 // Qwen: layers from max_window_layers on slide, if use_sliding_window.
 absl::Status ReadQwenWindows(const JsonNode& root, ModelConfig& config);
 
+// What config.json leaves to the family of a model with latent attention.
+struct MlaForm {
+  bool interleaved = false;
+  bool rope_per_head = false;  // MlaShape::rope_per_head; without a norm of the latent
+};
+
+// Latent attention by DeepSeek's keys: ranks and head dims, its rotation and scale.
+absl::Status ReadMla(const JsonNode& root, const MlaForm& form, ModelConfig& config);
+
 // Granite: scales of embeddings, scores, residuals and logits.
 absl::Status ReadMultipliers(const JsonNode& root, ModelConfig& config);
 

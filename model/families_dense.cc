@@ -1,5 +1,8 @@
 // Decoders of one MLP a layer.
+#include <algorithm>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
@@ -9,12 +12,16 @@
 namespace quire {
 namespace {
 
-absl::Status ReadLlama(const JsonNode& root, ModelConfig& config) {
+absl::Status ReadLlamaWithoutRotation(const JsonNode& root, ModelConfig& config) {
   QUIRE_RETURN_IF_ERROR(ReadCommon(root, {}, config));
-  QUIRE_RETURN_IF_ERROR(ReadRotation(root, {}, config));
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "attention_bias", false, config.qkv_bias));
   config.attention_output_bias = config.qkv_bias;
   return ReadFlag(root, "mlp_bias", false, config.mlp_bias);
+}
+
+absl::Status ReadLlama(const JsonNode& root, ModelConfig& config) {
+  QUIRE_RETURN_IF_ERROR(ReadLlamaWithoutRotation(root, config));
+  return ReadRotation(root, {}, config);
 }
 
 absl::Status ReadMistral(const JsonNode& root, ModelConfig& config) {
@@ -168,18 +175,39 @@ absl::Status ReadGpt2(const JsonNode& root, ModelConfig& config) {
   return absl::OkStatus();
 }
 
+// Llama's keys, and by keys of their own what no published family has: docs/models.md.
+absl::Status ReadQuire(const JsonNode& root, ModelConfig& config) {
+  QUIRE_RETURN_IF_ERROR(ReadLlamaWithoutRotation(root, config));
+  MlaForm form;
+  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "rope_interleave", false, form.interleaved));
+  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "rope_per_head", false, form.rope_per_head));
+  QUIRE_ASSIGN_OR_RETURN(const std::string qk_norm, root.StringOr("qk_norm", "none"));
+  QUIRE_RETURN_IF_ERROR(ReadFlag(root, "qk_norm_weights", true, config.qk_norm_weights));
+  const std::pair<const char*, QkNorm> norms[] = {
+      {"none", QkNorm::kNone}, {"per_head", QkNorm::kPerHead}, {"full_width", QkNorm::kFullWidth}};
+  const auto* norm = std::find_if(std::begin(norms), std::end(norms),
+                                  [&](const auto& known) { return known.first == qk_norm; });
+  if (norm == std::end(norms)) {
+    return root.Find("qk_norm")->Unexpected("none, per_head or full_width");
+  }
+  config.qk_norm = norm->second;
+  if (!root.Find("kv_lora_rank")) {
+    return ReadRotation(root, {.interleaved = form.interleaved}, config);
+  }
+  if (config.qk_norm != QkNorm::kNone) {
+    return root.Find("qk_norm")->Unexpected("none beside kv_lora_rank: latents have a norm");
+  }
+  if (form.rope_per_head) config.names.kv_a = "self_attn.kv_a_proj";
+  return ReadMla(root, form, config);
+}
+
 constexpr Family kFamilies[] = {
-    {"LlamaForCausalLM", ReadLlama},
-    {"MistralForCausalLM", ReadMistral},
-    {"Mistral3ForConditionalGeneration", ReadMistral},
-    {"Qwen2ForCausalLM", ReadQwen2},
-    {"Qwen3ForCausalLM", ReadQwen3},
-    {"Phi3ForCausalLM", ReadPhi3},
-    {"Olmo2ForCausalLM", ReadOlmo2},
-    {"GraniteForCausalLM", ReadGranite},
-    {"Glm4ForCausalLM", ReadGlm4},
-    {"StableLmForCausalLM", ReadStableLm},
-    {"Starcoder2ForCausalLM", ReadStarcoder2},
+    {"LlamaForCausalLM", ReadLlama},       {"QuireForCausalLM", ReadQuire},
+    {"MistralForCausalLM", ReadMistral},   {"Mistral3ForConditionalGeneration", ReadMistral},
+    {"Qwen2ForCausalLM", ReadQwen2},       {"Qwen3ForCausalLM", ReadQwen3},
+    {"Phi3ForCausalLM", ReadPhi3},         {"Olmo2ForCausalLM", ReadOlmo2},
+    {"GraniteForCausalLM", ReadGranite},   {"Glm4ForCausalLM", ReadGlm4},
+    {"StableLmForCausalLM", ReadStableLm}, {"Starcoder2ForCausalLM", ReadStarcoder2},
     {"GPT2LMHeadModel", ReadGpt2},
 };
 

@@ -187,42 +187,9 @@ absl::Status ReadGlm4Moe(const JsonNode& root, ModelConfig& config) {
   return ReadSigmoidRouter(root, config);
 }
 
-// Of latents, whatever rms_norm_eps says (transformers' DeepseekV2Attention).
-constexpr float kLatentNormEps = 1e-6F;
-
-absl::Status ReadMla(const JsonNode& root, bool interleaved, ModelConfig& config) {
-  MlaConfig& mla = config.mla.emplace();
-  MlaShape& shape = mla.shape;
-  if (root.Find("q_lora_rank")) {
-    QUIRE_RETURN_IF_ERROR(ReadSize(root, {"q_lora_rank"}, 1, 1 << 16, mla.query_rank));
-  }
-  for (const auto& [key, most, field] :
-       {std::tuple{"kv_lora_rank", kMaxLatentRank, &shape.latent_dim},
-        std::tuple{"qk_nope_head_dim", kMaxHeadDim, &shape.nope_dim},
-        std::tuple{"qk_rope_head_dim", kMaxHeadDim, &shape.rope_dim},
-        std::tuple{"v_head_dim", kMaxHeadDim, &shape.value_dim}}) {
-    QUIRE_RETURN_IF_ERROR(ReadSize(root, {key}, 2, most, *field));
-    if (*field % 2 != 0) return root.Error(absl::StrCat(key, " is ", *field, ", expected even"));
-  }
-  shape.num_heads = config.num_heads;
-  config.num_kv_heads = config.num_heads;
-  config.head_dim = shape.head_dim();
-  config.value_dim = shape.value_dim;
-  QUIRE_RETURN_IF_ERROR(
-      ReadRotation(root, {.head_dim = shape.rope_dim, .interleaved = interleaved}, config));
-  if (config.ropes[0].rotary_dim != shape.rope_dim) {
-    return root.Error(absl::StrCat("rotates ", config.ropes[0].rotary_dim,
-                                   " dims, expected qk_rope_head_dim (", shape.rope_dim, ")"));
-  }
-  mla.norm_eps = kLatentNormEps;
-  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim()));
-  mla.scale = static_cast<float>(scale * SoftmaxScaleFactor(config.ropes[0]));
-  return absl::OkStatus();
-}
-
 absl::Status ReadDeepseekV2(const JsonNode& root, ModelConfig& config) {
   QUIRE_RETURN_IF_ERROR(ReadCommon(root, {}, config));
-  QUIRE_RETURN_IF_ERROR(ReadMla(root, true, config));
+  QUIRE_RETURN_IF_ERROR(ReadMla(root, {.interleaved = true}, config));
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "attention_bias", false, config.qkv_bias));
   config.attention_output_bias = config.qkv_bias;
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "mlp_bias", false, config.mlp_bias));
@@ -244,7 +211,7 @@ absl::Status ReadDeepseekV3(const JsonNode& root, ModelConfig& config) {
   QUIRE_RETURN_IF_ERROR(ReadCommon(root, {}, config));
   bool interleaved = true;
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "rope_interleave", true, interleaved));
-  QUIRE_RETURN_IF_ERROR(ReadMla(root, interleaved, config));
+  QUIRE_RETURN_IF_ERROR(ReadMla(root, {.interleaved = interleaved}, config));
   QUIRE_RETURN_IF_ERROR(ReadFlag(root, "attention_bias", false, config.qkv_bias));
   config.attention_output_bias = config.qkv_bias;
   QUIRE_RETURN_IF_ERROR(ReadGroupedExperts(root, config));

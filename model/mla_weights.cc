@@ -31,7 +31,7 @@ absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader) 
                            loader.LoadVector(at + names.kv_a_norm + ".weight", rank));
   }
   const StoredMatrix up{.weight = at + names.kv_b + ".weight",
-                        .out_features = mla.shape.expanded_width(),
+                        .out_features = mla.shape.up_width(),
                         .in_features = rank};
   QUIRE_ASSIGN_OR_RETURN(const WeightRows rows, loader.Stored(up));
   QUIRE_ASSIGN_OR_RETURN(weights.up, MakeMlaUpWeights(mla.shape, rows, at + names.kv_b,
@@ -49,8 +49,7 @@ int64_t CountMlaParameters(const ModelConfig& config) {
   const int64_t rope_key = mla.shape.rope_per_head ? 0 : mla.shape.rope_dim;
   const int64_t down = config.hidden_size * (mla.down_query_width() + rank + rope_key);
   const int64_t query_up = mla.query_rank * mla.shape.q_width();
-  return down + query_up + rank * mla.shape.expanded_width() +
-         mla.shape.out_width() * config.hidden_size;
+  return down + query_up + rank * mla.shape.up_width() + mla.shape.out_width() * config.hidden_size;
 }
 
 int64_t CountMlaDuplicates(const ModelConfig& config) {

@@ -90,6 +90,7 @@ struct ModelConfig {
   bool attention_output_bias = false;
   QkNorm qk_norm = QkNorm::kNone;
   bool qk_norm_per_head = false;   // each head has norm weights of its own
+  bool qk_norm_weights = true;     // false: what is normalised is not scaled
   float attention_scale = 0.0F;    // of q k^T
   float attention_softcap = 0.0F;  // 0: none
   bool sink_logits = false;        // one for each query head

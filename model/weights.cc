@@ -169,7 +169,7 @@ class ModelLoader {
   }
 
   absl::StatusOr<DeviceVector> LoadQkNorm(const std::string& name, int num_heads) {
-    if (config_.qk_norm == QkNorm::kNone) return DeviceVector();
+    if (config_.qk_norm == QkNorm::kNone || !config_.qk_norm_weights) return DeviceVector();
     if (config_.qk_norm_per_head) {
       std::vector<std::string> heads;
       for (int head = 0; head < num_heads; ++head) {

@@ -125,6 +125,16 @@ MODELS = {
                                                sliding_window_pattern=2), "bfloat16", 1, True),
     "mistral3_nested": ("MistralConfig", dict(TINY, num_hidden_layers=2), "bfloat16", 1, False),
 }
+# Quire's own form: keys of config.json beside Llama's.
+LATENT = dict(kv_lora_rank=16, qk_nope_head_dim=12, qk_rope_head_dim=8, v_head_dim=10)
+OWN = {
+    "quire_qk_norm": dict(qk_norm="per_head", qk_norm_weights=False, rope_interleave=True),
+    "quire_qk_norm_full": dict(qk_norm="full_width", qk_norm_weights=False),
+    "quire_mla": dict(LATENT, rope_per_head=True, rope_interleave=True),
+    "quire_mla_low_rank": dict(LATENT, rope_per_head=True, q_lora_rank=24),
+}
+MODELS.update({name: ("LlamaConfig", dict(TINY, head_dim=keys.get("qk_rope_head_dim", 16), num_hidden_layers=2), "bfloat16",
+                      1, False) for name, keys in OWN.items()})
 # What wraps a text model: the architecture of the whole, and the prefix of the text part's names.
 NESTED = {"gemma3_nested": ("Gemma3ForConditionalGeneration", "gemma3", "language_model."),
           "mistral3_nested": ("Mistral3ForConditionalGeneration", "mistral3", "language_model.")}
@@ -132,6 +142,73 @@ NESTED = {"gemma3_nested": ("Gemma3ForConditionalGeneration", "gemma3", "languag
 MODELS.update({name: ("LlamaConfig", dict(ROPE, rope_parameters=rope), "bfloat16", 1, old)
                for name, (old, rope) in ROPES.items()})
 MODELS["llama_dynamic"][1]["max_position_embeddings"] = DYNAMIC_CONTEXT
+
+
+def turned(x, cos, sin, interleaved):
+    """x [B, T, heads, D]; the angles of its dims in cos and sin [B, T, D] are those of half-split pairs."""
+    cos, sin = (part[:, :, None, :part.shape[-1] // 2] for part in (cos, sin))
+    first, second = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, -1)
+    first, second = first * cos - second * sin, second * cos + first * sin
+    return torch.stack((first, second), -1).flatten(-2) if interleaved else torch.cat((first, second), -1)
+
+
+class OwnAttention(torch.nn.Module):
+    """Attention of QuireForCausalLM, naively: keys and values of all heads are made and kept."""
+
+    def __init__(self, config, layer, keys):
+        super().__init__()
+        self.layer, self.keys, self.heads = layer, keys, config.num_attention_heads
+        linear = lambda n, m: torch.nn.Linear(n, m, bias=False)
+        norm = lambda n: transformers.models.llama.modeling_llama.LlamaRMSNorm(n, eps=1e-6)
+        hidden, rank = config.hidden_size, keys.get("kv_lora_rank")
+        if rank:
+            self.dim, self.value_dim = keys["qk_nope_head_dim"] + keys["qk_rope_head_dim"], keys["v_head_dim"]
+            if "q_lora_rank" in keys:
+                self.q_a_proj = linear(hidden, keys["q_lora_rank"])
+                self.q_a_layernorm = norm(keys["q_lora_rank"])
+                self.q_b_proj = linear(keys["q_lora_rank"], self.heads * self.dim)
+            else:
+                self.q_proj = linear(hidden, self.heads * self.dim)
+            self.kv_a_proj = linear(hidden, rank)
+            self.kv_b_proj = linear(rank, self.heads * (self.dim + self.value_dim))
+        else:
+            self.dim = self.value_dim = config.head_dim
+            self.q_proj = linear(hidden, self.heads * self.dim)
+            self.k_proj = linear(hidden, config.num_key_value_heads * self.dim)
+            self.v_proj = linear(hidden, config.num_key_value_heads * self.dim)
+        self.o_proj = linear(self.heads * self.value_dim, hidden)
+        self.eps = config.rms_norm_eps
+
+    def normalised(self, x):
+        scale = lambda rows: rows * torch.rsqrt((rows * rows).mean(-1, keepdim=True) + self.eps)
+        kind = self.keys.get("qk_norm", "none")
+        if kind == "full_width":
+            return scale(x.flatten(-2)).reshape(x.shape)
+        return scale(x) if kind == "per_head" else x
+
+    def forward(self, hidden_states, position_embeddings, attention_mask=None, past_key_values=None, **named):
+        batch, length, _ = hidden_states.shape
+        split = lambda rows, dim: rows.reshape(batch, length, -1, dim)
+        if "kv_lora_rank" in self.keys:
+            low = self.q_a_layernorm(self.q_a_proj(hidden_states)) if "q_lora_rank" in self.keys else None
+            q = split(self.q_proj(hidden_states) if low is None else self.q_b_proj(low), self.dim)
+            k, v = split(self.kv_b_proj(self.kv_a_proj(hidden_states)), self.dim + self.value_dim).split(
+                (self.dim, self.value_dim), -1)
+        else:
+            q, k, v = (split(proj(hidden_states), self.dim) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = self.normalised(q), self.normalised(k)
+        rotated = position_embeddings[0].shape[-1]
+        turn = lambda x: torch.cat((turned(x[..., :rotated], *position_embeddings, self.keys.get("rope_interleave", False)),
+                                    x[..., rotated:]), -1)
+        q, k, v = turn(q).transpose(1, 2), turn(k).transpose(1, 2), v.transpose(1, 2)
+        if past_key_values is not None:
+            k, v = past_key_values.update(k, v, self.layer)
+        k, v = (part.repeat_interleave(self.heads // part.shape[1], 1) for part in (k, v))
+        scores = q @ k.transpose(2, 3) / self.dim**0.5
+        if attention_mask is not None:
+            scores = scores + attention_mask[..., :k.shape[2]]
+        out = (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
+        return self.o_proj(out), None
 
 
 def old_keys(config):
@@ -193,6 +270,8 @@ def save(name, model, folder, dtype, shards, old):
     config["architectures"] = [type(model).__name__]
     config["dtype"] = dtype
     config = old_keys(config) if old else config
+    if name in OWN:
+        config.update(OWN[name], architectures=["QuireForCausalLM"], model_type="quire")
     if name == "gpt_oss_mxfp4":
         config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}
     if name in NESTED:
@@ -291,6 +370,9 @@ def make(name):
     for seed in range(1, 200):
         torch.manual_seed(seed)
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+        if name in OWN:
+            for index, layer in enumerate(model.model.layers):
+                layer.self_attn = OwnAttention(config, index, OWN[name])
         randomise(name, model, dtype)
         prompts = golden(model, seed)
         if min(gap for prompt in prompts for gap in prompt["greedy_gaps"]) > 0.003:

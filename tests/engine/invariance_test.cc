@@ -190,8 +190,8 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
 }
 
 // A window in all layers; full attention first, then windows (two KV groups); the same with sinks
-// and experts; latent attention; a rotation that switches while the text grows; sinks of both kinds
-// in front of a window that was asked for.
+// and experts; latent attention of both forms; a rotation that switches while the text grows; sinks
+// of both kinds in front of a window that was asked for.
 TEST_P(Invariance, OfEveryKindOfModel) {
   struct Kind {
     const char* name;
@@ -200,8 +200,8 @@ TEST_P(Invariance, OfEveryKindOfModel) {
   };
   for (const auto& [name, few_numbers, sinks] :
        {Kind{"mistral", 48 << 10}, Kind{"qwen2", 48 << 10}, Kind{"gpt_oss", 48 << 10},
-        Kind{"deepseek_v3", 24 << 10}, Kind{"llama_longrope", 24 << 10},
-        Kind{"llama3", 48 << 10, {.sinks = 4, .window = 40}},
+        Kind{"deepseek_v3", 24 << 10}, Kind{"quire_mla", 24 << 10},
+        Kind{"llama_longrope", 24 << 10}, Kind{"llama3", 48 << 10, {.sinks = 4, .window = 40}},
         Kind{"llama_sinks", 24 << 10, {.window = 40}}}) {
     SCOPED_TRACE(name);
     sinks_ = sinks;

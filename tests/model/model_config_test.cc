@@ -107,6 +107,21 @@ TEST_F(ModelConfigTest, UnknownArchitecturesAreRefusedWithThoseThatRun) {
                                HasSubstr("Qwen3ForCausalLM")));
 }
 
+TEST_F(ModelConfigTest, QuiresOwnFormNamesWhatItCannotTake) {
+  Json json = Qwen3();
+  json["architectures"] = {"QuireForCausalLM"};
+  json["qk_norm"] = "layer";
+  EXPECT_THAT(Refusal(json), HasSubstr("qk_norm: found \"layer\", expected none, per_head or"));
+  json["qk_norm"] = "per_head";
+  json["kv_lora_rank"] = 16;
+  EXPECT_THAT(Refusal(json), HasSubstr("qk_norm: found \"per_head\", expected none beside"));
+  json.erase("qk_norm");
+  EXPECT_THAT(Refusal(json), HasSubstr("qk_nope_head_dim"));
+  json["num_sink_tokens"] = 4;
+  json.update({{"qk_nope_head_dim", 8}, {"qk_rope_head_dim", 8}, {"v_head_dim", 8}});
+  EXPECT_THAT(Refusal(json), HasSubstr("num_sink_tokens: found 4, expected 0"));
+}
+
 TEST_F(ModelConfigTest, EveryWrongFieldIsNamedWithWhatWasExpected) {
   const auto with = [](const char* key, const Json& value) {
     Json json = Qwen3();
