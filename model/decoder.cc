@@ -1,7 +1,6 @@
 #include "model/decoder.h"
 
 #include <utility>
-#include <vector>
 
 #include "core/check.h"
 #include "core/elements.h"
@@ -30,50 +29,6 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
                                   : config.embedding_scale;
   if (config.sink_tokens > 0) QUIRE_RETURN_IF_ERROR(decoder->WriteSinkTokens(memory));
   return decoder;
-}
-
-// The keys and values of the learned sink tokens, which are the same for every sequence: each
-// layer's own rows, at positions 0 .., through its projections alone.
-absl::Status Decoder::WriteSinkTokens(DeviceMemory& memory) {
-  const int tokens = config_.sink_tokens;
-  const int64_t pages = kv_.group(0).shared_blocks;
-  std::vector<int32_t> ids;
-  for (int group = 0; group < kv_.num_groups(); ++group) {
-    for (int64_t page = 0; page < pages; ++page) {
-      ids.push_back(static_cast<int32_t>(kv_.group(group).num_blocks + page));
-    }
-  }
-  QUIRE_ASSIGN_OR_RETURN(sink_pages_, memory.Allocate(ids.size() * sizeof(int32_t), "sink tokens"));
-  memory.CopyFromHost(sink_pages_.data(), ids.data(), ids.size() * sizeof(int32_t));
-
-  QUIRE_ASSIGN_OR_RETURN(
-      DeviceBuffer rows_buffer,
-      memory.Allocate(size_t{2} * sizeof(int32_t) + sizeof(int64_t), "sink tokens"));
-  auto* const slot = static_cast<int64_t*>(rows_buffer.data());
-  auto* const row = reinterpret_cast<int32_t*>(slot + 1);
-  for (int token = 0; token < tokens; ++token) {
-    const int32_t values[] = {token, static_cast<int32_t>(limits_.rope_rows.first_step_row())};
-    memory.CopyFromHost(row, values, sizeof(values));
-    rope_->ComputeStepRows({{.first_row = values[1],
-                             .count = 1,
-                             .first_position = token,
-                             .rope = {.choice = limits_.rope_rows.choice}}});
-    for (int layer = 0; layer < config_.num_layers; ++layer) {
-      const KvPlace place = kv_groups_.places[layer];
-      const KvGroupStorage& group = kv_.group(place.group);
-      const int64_t written = int64_t{group.num_blocks} * group.layout.block_tokens + token;
-      memory.CopyFromHost(slot, &written, sizeof(written));
-      GqaWeights& weights = weights_.layers[layer].gqa;
-      NormRopeWriteParams rotation = Rotation(layer, 1);
-      rotation.q2 = {};
-      ops_.Embed(*weights.sink_tokens, {row, 1}, {}, act_.residual.Rows(0, 1));
-      ops_.Normalise(act_.residual.Rows(0, 1), no_norm_, act_.normed.Rows(0, 1));
-      ops_.Apply(*weights.qkv, act_.normed.Rows(0, 1), rotation.qkv);
-      attention_.NormRopeWrite(rotation, {.rope_rows = {row + 1, 1}, .slots = {slot, 1}});
-    }
-  }
-  for (LayerWeights& layer : weights_.layers) layer.gqa.sink_tokens.reset();
-  return absl::OkStatus();
 }
 
 void Decoder::Forward(const ModelBatch& batch) {
@@ -177,21 +132,6 @@ NormRopeWriteParams Decoder::Rotation(int layer, int64_t rows) const {
   rotation.kv = kv_.View(place.group, place.layer);
   rotation.q2 = Sinks(layer, rows).q2;
   return rotation;
-}
-
-// What the layer's rows see in front of their windows.
-KvPrefix Decoder::Sinks(int layer, int64_t rows) const {
-  const LayerConfig& sees = config_.layers[layer];
-  KvPrefix sinks{.tokens = sees.sinks};
-  if (config_.sink_tokens > 0) {
-    const int group = kv_groups_.places[layer].group;
-    const int64_t pages = kv_.group(group).shared_blocks;
-    sinks = {.tokens = config_.sink_tokens,
-             .shared = true,
-             .blocks = {static_cast<const int32_t*>(sink_pages_.data()) + group * pages, pages}};
-  }
-  if (config_.StreamsSinks(sees)) sinks.q2 = act_.streamed_q.Rows(0, rows);
-  return sinks;
 }
 
 // attended = attention(norm-rope(W_qkv normed))
