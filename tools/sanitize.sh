@@ -11,7 +11,7 @@ case "$sanitizer" in
   address)
     preset=asan
     targets=(all)
-    tests=(-LE slow -E 'Invariance\..*_(portable|avx2)')
+    tests=(-LE slow -E 'Invariance\.(OfEvery.*_(portable|avx2)|(Among|InChunks|After|From).*(/float32|_(portable|avx2|avx512)( |$)))')
     ;;
   thread)
     preset=tsan
