@@ -5,16 +5,19 @@ include(GoogleTest OPTIONAL)
 add_library(quire_flags INTERFACE)
 target_include_directories(quire_flags INTERFACE ${CMAKE_SOURCE_DIR})
 # Designated initialisers leave the rest to its defaults, which -Wextra would warn about.
-target_compile_options(quire_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+target_compile_options(quire_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Werror -Wno-missing-field-initializers>
+  $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings
+    -Xcompiler=-Wall,-Wextra,-Werror,-Wno-missing-field-initializers>)
 if(QUIRE_SANITIZE STREQUAL "address")
-  target_compile_options(quire_flags INTERFACE -fsanitize=address,undefined
-                         -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_compile_options(quire_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer>)
   target_link_options(quire_flags INTERFACE -fsanitize=address,undefined)
 elseif(QUIRE_SANITIZE STREQUAL "thread")
   # Under its macro protobuf's headers add members that the packaged library does not have. GCC's
   # flow analysis is wrong on instrumented code (of Abseil's hash tables, for one).
-  target_compile_options(quire_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer
-                         -U__SANITIZE_THREAD__ -Wno-maybe-uninitialized)
+  target_compile_options(quire_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:
+    -fsanitize=thread -fno-omit-frame-pointer -U__SANITIZE_THREAD__ -Wno-maybe-uninitialized>)
   target_link_options(quire_flags INTERFACE -fsanitize=thread)
 endif()
 if(QUIRE_SANITIZE)
