@@ -13,7 +13,7 @@ tools/install_deps.sh "clang-format-$version"
 tools/check_layers.py
 
 folders=(core kvcache scheduler ops attention model engine tokenizer jinja proto server client tests bench)
-mapfile -t sources < <(find "${folders[@]}" -name '*.cc' -o -name '*.h' | sort)
+mapfile -t sources < <(find "${folders[@]}" -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | sort)
 if [ "$mode" = --fix ]; then
   "clang-format-$version" -i "${sources[@]}"
   exit
