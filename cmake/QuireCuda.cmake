@@ -24,6 +24,13 @@ if(QUIRE_WITH_CUDA STREQUAL "ON" OR (QUIRE_WITH_CUDA STREQUAL "AUTO" AND CMAKE_C
     message(FATAL_ERROR "CUDA kernels need nvcc 12.0 or newer (C++20), this is "
                         "${CMAKE_CUDA_COMPILER_VERSION}; -DQUIRE_WITH_CUDA=OFF builds without them")
   endif()
+  # CMake 3.25 does not know how to ask nvcc 13 for C++20.
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
   set(QUIRE_CUDA_FOUND ON)
 endif()
@@ -40,8 +47,7 @@ function(quire_cuda_library)
   endforeach()
   add_library(${ARG_NAME} STATIC ${ARG_SRCS} ${ARG_HDRS})
   target_link_libraries(${ARG_NAME} PUBLIC quire_flags CUDA::cudart_static ${ARG_DEPS})
-  # The standard by hand: CMake 3.25 drops CMAKE_CUDA_STANDARD beside architectures with a letter.
   # Host functions that are constexpr (bf16 conversions) serve on the device too.
   target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-    -std=c++20 --expt-relaxed-constexpr -lineinfo ${architectures}>)
+    --expt-relaxed-constexpr -lineinfo ${architectures}>)
 endfunction()

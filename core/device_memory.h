@@ -11,7 +11,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/device_matrix.h"
 #include "core/dtype.h"
+#include "core/memory_plan.h"
 
 namespace quire {
 
@@ -45,12 +47,6 @@ class DeviceBuffer {
   Free free_;
 };
 
-// A line of the memory plan that the server prints and GetServerInfo returns.
-struct MemoryUse {
-  std::string purpose;
-  size_t bytes = 0;
-};
-
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
@@ -64,43 +60,6 @@ class DeviceMemory {
   // Bytes that could still be taken now.
   virtual size_t AvailableBytes() const = 0;
   virtual std::vector<MemoryUse> Plan() const = 0;
-};
-
-// A row-major matrix [rows, cols] in device memory, borrowed. Strides in elements. Only a backend
-// reads `data`.
-struct DeviceMatrix {
-  void* data = nullptr;
-  DType dtype = DType::kFloat32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t row_stride = 0;
-
-  template <typename T>
-  T* Row(int64_t row) const {
-    return static_cast<T*>(data) + row * row_stride;
-  }
-  // Rows [begin, begin + count).
-  DeviceMatrix Rows(int64_t begin, int64_t count) const {
-    DeviceMatrix view = *this;
-    view.data =
-        static_cast<char*>(data) + begin * row_stride * static_cast<int64_t>(DTypeBytes(dtype));
-    view.rows = count;
-    return view;
-  }
-  // Columns [begin, begin + count).
-  DeviceMatrix Columns(int64_t begin, int64_t count) const {
-    DeviceMatrix view = *this;
-    view.data = static_cast<char*>(data) + begin * static_cast<int64_t>(DTypeBytes(dtype));
-    view.cols = count;
-    return view;
-  }
-};
-
-// A flat array in device memory, borrowed.
-template <typename T>
-struct DeviceArray {
-  T* data = nullptr;
-  int64_t size = 0;
 };
 
 }  // namespace quire

@@ -36,13 +36,13 @@ ISA_MAY_STD = {"cstddef", "cstdint", "immintrin.h"}
 # The source of a CUDA kernel: compiled for the device and for the host (core/cuda/emulation), so it
 # knows the primitives alone.
 KERNEL_SOURCE = re.compile(r"^(?!core/).*/cuda/.*\.cuh$")
-KERNEL_MAY = re.compile(r"^(core/cuda/primitives/.*|core/cuda/launch_shape\.h|core/number_types\.h"
+KERNEL_MAY = re.compile(r"^(core/cuda/primitives/.*|core/cuda/launch_shape\.h|core/(number_types|device_matrix)\.h"
                         r"|core/ceil_div\.h|ops/op_kinds\.h|[a-z]+/cuda/.*)$")
 KERNEL_MAY_STD = {"bit", "cstddef", "cstdint", "type_traits"}
 PRIMITIVES = "core/cuda/primitives/"
 EMULATION = "core/cuda/emulation/"
 DEVICE_ASSEMBLY = re.compile(r"\basm\b")
-DEVICE_WORD = re.compile(r"\b(__global__|__device__|__shared__|__launch_bounds__|__CUDA\w+|threadIdx"
+DEVICE_WORD = re.compile(r"(?<!\.)\b(__global__|__device__|__shared__|__launch_bounds__|__CUDA\w+|threadIdx"
                          r"|blockIdx|blockDim|gridDim|__sync\w+|__shfl\w+|__ballot\w*|__ldg|atomic[A-Z]\w+)\b")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')

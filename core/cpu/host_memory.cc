@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -53,11 +54,11 @@ absl::StatusOr<DeviceBuffer> HostMemory::Allocate(size_t bytes, absl::string_vie
   if (data == nullptr) return OutOfMemory(bytes, purpose);
   if (huge) ::madvise(data, mapped_bytes, MADV_HUGEPAGE);
   Populate(data, mapped_bytes);
-  Account(purpose, bytes);
+  plan_.Add(purpose, bytes);
   return DeviceBuffer(data, bytes,
                       [this, line = std::string(purpose), mapped_bytes](void* buffer, size_t used) {
                         ::munmap(buffer, mapped_bytes);
-                        Release(line, used);
+                        plan_.Remove(line, used);
                       });
 }
 
@@ -75,37 +76,10 @@ void HostMemory::CopyFromHost(void* device, const void* host, size_t bytes) {
 
 size_t HostMemory::AvailableBytes() const { return ReadMemoryLimits().available_bytes(); }
 
-std::vector<MemoryUse> HostMemory::Plan() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return plan_;
-}
-
 absl::Status HostMemory::OutOfMemory(size_t bytes, absl::string_view purpose) const {
-  std::string taken;
-  for (const MemoryUse& use : Plan()) {
-    absl::StrAppend(&taken, taken.empty() ? "" : ", ", use.purpose, " ", use.bytes);
-  }
   return absl::ResourceExhaustedError(
       absl::StrCat(purpose, " needs ", bytes, " bytes; there are ", ReadMemoryLimits().Describe(),
-                   "; already taken: ", taken.empty() ? "nothing" : taken));
-}
-
-void HostMemory::Account(absl::string_view purpose, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (MemoryUse& use : plan_) {
-    if (use.purpose == purpose) {
-      use.bytes += bytes;
-      return;
-    }
-  }
-  plan_.push_back({std::string(purpose), bytes});
-}
-
-void HostMemory::Release(const std::string& purpose, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (MemoryUse& use : plan_) {
-    if (use.purpose == purpose) use.bytes -= bytes;
-  }
+                   "; already taken: ", plan_.Describe()));
 }
 
 }  // namespace quire

@@ -3,14 +3,13 @@
 #define QUIRE_CORE_CPU_HOST_MEMORY_H_
 
 #include <cstddef>
-#include <mutex>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/cpu/thread_pool.h"
 #include "core/device_memory.h"
+#include "core/memory_plan.h"
 
 namespace quire {
 
@@ -24,17 +23,14 @@ class HostMemory : public DeviceMemory {
   absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) override;
   void CopyFromHost(void* device, const void* host, size_t bytes) override;
   size_t AvailableBytes() const override;
-  std::vector<MemoryUse> Plan() const override;
+  std::vector<MemoryUse> Plan() const override { return plan_.lines(); }
 
  private:
   absl::Status OutOfMemory(size_t bytes, absl::string_view purpose) const;
   void Populate(char* data, size_t bytes);
-  void Account(absl::string_view purpose, size_t bytes);
-  void Release(const std::string& purpose, size_t bytes);
 
   ThreadPool& pool_;
-  mutable std::mutex mutex_;
-  std::vector<MemoryUse> plan_;  // guarded by mutex_; in order of first use
+  MemoryPlan plan_;
 };
 
 }  // namespace quire

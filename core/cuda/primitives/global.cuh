@@ -83,7 +83,9 @@ class Global {
 
   Global() = default;
   QUIRE_HOST_DEVICE explicit Global(T* data) : data_(data) {}
-  QUIRE_HOST_DEVICE operator Global<const T>() const { return Global<const T>(data_); }
+  template <typename U>
+  requires std::is_same_v<T, const U> QUIRE_HOST_DEVICE Global(Global<U> other)
+      : data_(other.data()) {}
 
   QUIRE_HOST_DEVICE bool is_null() const { return data_ == nullptr; }
   QUIRE_HOST_DEVICE T* data() const { return data_; }
