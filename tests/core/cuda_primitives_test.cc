@@ -18,6 +18,7 @@
 #include "core/cuda/primitives/shared.cuh"
 #include "core/cuda/primitives/warp.cuh"
 #include "gtest/gtest.h"
+#include "tests/core/cuda/all_primitives_emulated.h"
 
 namespace quire::QUIRE_CUDA_TARGET {
 namespace {
@@ -240,6 +241,16 @@ TEST(CudaPrimitives, PacksMoveWhole) {
     Global<bf16>(y.data()).StorePack<8, Cache::kStream>(thread * 8, tile.LoadPack<8>(thread * 8));
   });
   for (int i = 0; i < 64; ++i) EXPECT_EQ(y[i].bits, x[i].bits);
+}
+
+// tests/core/cuda/device_test.cc holds the device against these numbers.
+TEST(CudaPrimitives, NoneDependsOnTheOrderOfThreads) {
+  const std::vector<float> x = testing::AllPrimitivesInputs();
+  const std::vector<uint32_t> straight = testing::RunAllPrimitivesEmulated(x, 0);
+  EXPECT_GT(straight.size(), 50U * kAllThreads);
+  for (uint32_t seed = 1; seed < 6; ++seed) {
+    EXPECT_EQ(testing::RunAllPrimitivesEmulated(x, seed), straight);
+  }
 }
 
 }  // namespace

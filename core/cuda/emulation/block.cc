@@ -10,6 +10,10 @@ namespace quire::emulation {
 namespace {
 
 constexpr int kWarp = 32;
+bool SameCollective(const Thread& a, const Thread& b) {
+  return a.mask == b.mask && a.complete == b.complete && a.place == b.place;
+}
+
 constexpr char kPoison = '\xff';  // NaN in every type of floating-point numbers, -1 in integers
 
 }  // namespace
@@ -86,9 +90,10 @@ std::string Block::CheckPeers(Thread& thread) {
       return absl::StrCat("calls ", thread.name, " with lane ", lane,
                           ", which has left the kernel");
     }
-    if (peer.state != Thread::State::kInCollective || &peer == &thread) continue;
-    if (peer.mask != thread.mask || peer.complete != thread.complete ||
-        !(peer.place == thread.place)) {
+    // One that is in another collective may still come, unless it waits for this lane there.
+    const bool waits_for_this = ((peer.mask >> (thread.index % kWarp)) & 1U) != 0;
+    if (peer.state == Thread::State::kInCollective && waits_for_this &&
+        !SameCollective(peer, thread)) {
       return absl::StrCat("calls ", thread.name, " with mask 0x", absl::Hex(thread.mask),
                           " while lane ", lane, " is in ", peer.name, " with mask 0x",
                           absl::Hex(peer.mask), " (", Describe(peer.place), ")");
@@ -117,7 +122,7 @@ std::string Block::ArriveInCollective(Thread& thread, const char* name, uint32_t
   for (int lane = 0; lane < kWarp; ++lane) {
     if (((mask >> lane) & 1U) == 0) continue;
     const Thread& peer = Lane(thread, lane);
-    if (peer.state != Thread::State::kInCollective) return {};  // it is still to come
+    if (peer.state != Thread::State::kInCollective || !SameCollective(peer, thread)) return {};
     frames[lane] = peer.frame;
   }
   fault = complete(frames, mask);
