@@ -43,8 +43,8 @@ function(quire_cc_binary)
 endfunction()
 
 # quire_cc_test(NAME kvcache_block_pool_test SRCS ... DEPS ... LABELS unit [TIMEOUT seconds] [WHOLE])
-# Labels: unit (< 1 s each), golden, e2e, simulation, slow, cuda_emulation, cuda. A binary's gtest cases are separate ctest
-# entries, so that a failure names its law; WHOLE keeps them together where set-up is dear.
+# Labels: those of docs/conventions.md. A binary's gtest cases are separate ctest entries, so that a
+# failure names its law; WHOLE keeps them together where set-up is dear.
 function(quire_cc_test)
   cmake_parse_arguments(ARG "WHOLE" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)

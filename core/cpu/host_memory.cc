@@ -77,9 +77,9 @@ void HostMemory::CopyFromHost(void* device, const void* host, size_t bytes) {
 size_t HostMemory::AvailableBytes() const { return ReadMemoryLimits().available_bytes(); }
 
 absl::Status HostMemory::OutOfMemory(size_t bytes, absl::string_view purpose) const {
-  return absl::ResourceExhaustedError(
-      absl::StrCat(purpose, " needs ", bytes, " bytes; there are ", ReadMemoryLimits().Describe(),
-                   "; already taken: ", plan_.Describe()));
+  return absl::ResourceExhaustedError(absl::StrCat(purpose, " needs ", bytes, " bytes; there are ",
+                                                   ReadMemoryLimits().Describe(),
+                                                   "; already taken: ", plan_.Describe()));
 }
 
 }  // namespace quire

@@ -21,7 +21,6 @@
 namespace quire::QUIRE_CUDA_TARGET {
 namespace {
 
-using ::quire::emulation::EmulationOptions;
 using ::quire::emulation::GlobalBuffer;
 using ::quire::emulation::RunGrid;
 using ::testing::AllOf;
@@ -55,7 +54,7 @@ std::string FaultOf(const LaunchShape& shape, Kernel kernel, bool detect_races =
 std::string FaultOfCopy(bool commit, bool wait, bool barrier) {
   const GlobalBuffer<float> x("x", Iota(64 * 4));
   const GlobalBuffer<float> y("y", 64);
-  const std::string fault = FaultOf(Shape(64, SharedBytes<float>(64 * 4)), [&] {
+  std::string fault = FaultOf(Shape(64, SharedBytes<float>(64 * 4)), [&] {
     SharedMemory memory;
     const Shared<float> tile = memory.Take<float>(64 * 4);
     const int thread = ThreadIndex();
@@ -263,11 +262,8 @@ TEST(CudaEmulation, FindsADivergentBlockBarrier) {
               HasSubstr("block barrier"));
   // Not within EXPECT_THAT, whose arguments all have one line.
   const auto two_barriers = [] {
-    if (ThreadIndex() < 40) {
-      BlockBarrier();
-    } else {
-      BlockBarrier();
-    }
+    if (ThreadIndex() < 40) BlockBarrier();
+    if (ThreadIndex() >= 40) BlockBarrier();
   };
   EXPECT_THAT(FaultOf(Shape(64), two_barriers),
               AllOf(HasSubstr("this block barrier while threads 0-39 wait"),

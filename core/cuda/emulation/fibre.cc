@@ -7,11 +7,6 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#else
-// Without AddressSanitizer a switch of stacks is nobody's business.
-#define __sanitizer_start_switch_fiber(save, bottom, bytes) (void)0
-#define __sanitizer_finish_switch_fiber(save, bottom, bytes) (void)0
-#define ASAN_UNPOISON_MEMORY_REGION(begin, bytes) (void)0
 #endif
 
 namespace quire::emulation {
@@ -22,6 +17,21 @@ namespace context = boost::context::detail;
 // Address space; pages are taken as they are touched.
 constexpr size_t kStackBytes = size_t{256} << 10;
 constexpr size_t kGuardBytes = 4096;
+
+// What AddressSanitizer is told of stacks: that one is used afresh, and each change of it.
+#ifdef __SANITIZE_ADDRESS__
+void BeginStack(char* stack) { ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes); }
+void BeginSwitch(void** own_fake, const void* to, size_t bytes) {
+  __sanitizer_start_switch_fiber(own_fake, to, bytes);
+}
+void EndSwitch(void* own_fake, const void** from, size_t* bytes) {
+  __sanitizer_finish_switch_fiber(own_fake, from, bytes);
+}
+#else
+void BeginStack(char*) {}
+void BeginSwitch(void**, const void*, size_t) {}
+void EndSwitch(void*, const void**, size_t*) {}
+#endif
 
 }  // namespace
 
@@ -37,28 +47,27 @@ void Fibre::Start(void (*run)(void*), void* argument) {
     QUIRE_CHECK(::mprotect(mapped, kGuardBytes, PROT_NONE) == 0);
     stack_ = static_cast<char*>(mapped) + kGuardBytes;
   }
-  ASAN_UNPOISON_MEMORY_REGION(stack_, kStackBytes);
+  BeginStack(stack_);
   run_ = run;
   argument_ = argument;
   own_ = context::make_fcontext(stack_ + kStackBytes, kStackBytes, &Fibre::Enter);
 }
 
 void Fibre::Resume() {
-  __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack_, kStackBytes);
+  BeginSwitch(&scheduler_fake_stack_, stack_, kStackBytes);
   own_ = context::jump_fcontext(own_, this).fctx;
-  __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
+  EndSwitch(scheduler_fake_stack_, nullptr, nullptr);
 }
 
 void Fibre::Suspend() {
-  __sanitizer_start_switch_fiber(&own_fake_stack_, scheduler_stack_, scheduler_stack_bytes_);
+  BeginSwitch(&own_fake_stack_, scheduler_stack_, scheduler_stack_bytes_);
   scheduler_ = context::jump_fcontext(scheduler_, nullptr).fctx;
-  __sanitizer_finish_switch_fiber(own_fake_stack_, &scheduler_stack_, &scheduler_stack_bytes_);
+  EndSwitch(own_fake_stack_, &scheduler_stack_, &scheduler_stack_bytes_);
 }
 
 void Fibre::Enter(context::transfer_t from) {
   auto* fibre = static_cast<Fibre*>(from.data);
-  __sanitizer_finish_switch_fiber(nullptr, &fibre->scheduler_stack_,
-                                  &fibre->scheduler_stack_bytes_);
+  EndSwitch(nullptr, &fibre->scheduler_stack_, &fibre->scheduler_stack_bytes_);
   fibre->scheduler_ = from.fctx;
   fibre->run_(fibre->argument_);
   QUIRE_CHECK(false) << "an emulated thread was resumed after its end";
