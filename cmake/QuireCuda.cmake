@@ -20,10 +20,18 @@ if(QUIRE_WITH_CUDA STREQUAL "ON" OR (QUIRE_WITH_CUDA STREQUAL "AUTO" AND CMAKE_C
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${QUIRE_CCACHE})
   endif()
   enable_language(CUDA)
+  set(QUIRE_CUDA_FOUND ON)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
-    message(FATAL_ERROR "CUDA kernels need nvcc 12.0 or newer (C++20), this is "
-                        "${CMAKE_CUDA_COMPILER_VERSION}; -DQUIRE_WITH_CUDA=OFF builds without them")
+    set(QUIRE_CUDA_FOUND OFF)
+    set(severity STATUS)
+    if(QUIRE_WITH_CUDA STREQUAL "ON")
+      set(severity FATAL_ERROR)
+    endif()
+    message(${severity} "CUDA kernels need nvcc 12.0 or newer (C++20), this is "
+                        "${CMAKE_CUDA_COMPILER_VERSION}: they are left out")
   endif()
+endif()
+if(QUIRE_CUDA_FOUND)
   # CMake 3.25 does not know how to ask nvcc 13 for C++20.
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
@@ -32,7 +40,6 @@ if(QUIRE_WITH_CUDA STREQUAL "ON" OR (QUIRE_WITH_CUDA STREQUAL "AUTO" AND CMAKE_C
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
-  set(QUIRE_CUDA_FOUND ON)
 endif()
 message(STATUS "CUDA backend: ${QUIRE_CUDA_FOUND} (QUIRE_WITH_CUDA=${QUIRE_WITH_CUDA})")
 
