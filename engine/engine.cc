@@ -78,6 +78,7 @@ bool Engine::Step() {
   const bool full = static_cast<int>(outstanding_.size()) == config_.scheduler.pipeline_depth;
   const bool commits = !outstanding_.empty() && (full || !planned);
   if (commits) CommitOldest();
+  Publish(SteadyNow() - start);  // first, so that whoever reads a last event finds its blocks free
   Emit();
   if (kChecksEveryStep) scheduler_.CheckInvariants();
   Publish(SteadyNow() - start);

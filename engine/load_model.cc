@@ -43,6 +43,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const LoadOptions
 
 absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& progress) {
   QUIRE_ASSIGN_OR_RETURN(config_, ReadModelConfig(options.model));
+  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(config_.model_ropes(), options.rope_scaling));
+  QUIRE_RETURN_IF_ERROR(ApplyAttentionSinks(
+      options.sinks, StretchedPositions(config_.model_ropes(), options.rope_scaling), config_));
   std::unique_ptr<WeightSource> source;
   if (options.random_weights) {
     source = RandomWeights(config_);
@@ -116,26 +119,23 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
 
 // The context: what is asked for, else config.json's, or what a scaling in its place is made for,
 // or without end where no row sees it whole.
-absl::Status LoadedModel::PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) {
+absl::Status LoadedModel::PlanContext(const LoadOptions& options,
+                                      SchedulerConfig& scheduler) const {
+  const auto plan = [&](int64_t longest, int64_t usual, const std::string& because) {
+    scheduler.context_tokens = options.max_context > 0 ? options.max_context : usual;
+    if (options.max_context <= longest) return absl::OkStatus();
+    return absl::OutOfRangeError(absl::StrCat("--max-context ", options.max_context,
+                                              ": the limit is ", longest, ", ", because));
+  };
+  if (config_.streamed_positions > 0) {
+    return plan(kEndlessContext, kEndlessContext, "of text without end (--attention-window)");
+  }
   const ModelRopes ropes = config_.model_ropes();
-  QUIRE_RETURN_IF_ERROR(CheckRopeChoice(ropes, options.rope_scaling));
-  const int64_t positions = StretchedPositions(ropes, options.rope_scaling);
-  QUIRE_RETURN_IF_ERROR(ApplyAttentionSinks(options.sinks, positions, config_));
+  const int64_t longest = StretchedPositions(ropes, options.rope_scaling) - config_.sink_tokens;
   const bool is_own = options.rope_scaling.kind == RopeChoice::Kind::kModel;
-  const bool is_endless = config_.streamed_positions > 0;
-  const int64_t longest = is_endless ? kEndlessContext : positions - config_.sink_tokens;
-  if (options.max_context > longest) {
-    return absl::OutOfRangeError(
-        absl::StrCat("--max-context ", options.max_context, ": the model has ", longest,
-                     " positions with the rotary scaling \"",
-                     FormatRopeChoice(options.rope_scaling), "\" (--rope-scaling)"));
-  }
-  scheduler.context_tokens = longest;
-  if (is_own && !is_endless) {
-    scheduler.context_tokens = config_.max_position_embeddings - config_.sink_tokens;
-  }
-  if (options.max_context > 0) scheduler.context_tokens = options.max_context;
-  return absl::OkStatus();
+  return plan(longest, is_own ? ropes.max_positions - config_.sink_tokens : longest,
+              absl::StrCat("the model's positions with the rotary scaling \"",
+                           FormatRopeChoice(options.rope_scaling), "\" (--rope-scaling)"));
 }
 
 absl::StatusOr<RequestRope> LoadedModel::RopeFor(const RopeChoice& choice) const {

@@ -70,7 +70,7 @@ class LoadedModel {
                                                          const KvGroups& kv_groups,
                                                          const SchedulerConfig& scheduler,
                                                          const DecoderLimits& limits) const;
-  absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler);
+  absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) const;
   absl::StatusOr<RequestRope> RopeFor(const RopeChoice& choice) const;
   RopeRowLayout LayOut(const RequestRope& rope, int64_t context, const LoadOptions& options) const;
 

@@ -130,7 +130,6 @@ NormRopeWriteParams Decoder::Rotation(int layer, int64_t rows) const {
   if (config_.is_encoder) return rotation;  // which keeps nothing
   const KvPlace place = kv_groups_.places[layer];
   rotation.kv = kv_.View(place.group, place.layer);
-  rotation.q2 = Sinks(layer, rows).q2;
   return rotation;
 }
 
@@ -140,7 +139,7 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
   const DeviceMatrix attended = act_.attended.Rows(0, batch.num_rows);
   const ScoreRules scores{.softcap = config_.attention_softcap,
                           .sink_logits = weights.sink_logits.data()};
-  const NormRopeWriteParams rotation = Rotation(layer, batch.num_rows);
+  NormRopeWriteParams rotation = Rotation(layer, batch.num_rows);
   ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), rotation.qkv);
   if (config_.is_encoder) {
     attention_.NormRope(rotation, batch.rope_rows);
@@ -153,6 +152,8 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
     return;
   }
   const AttentionBatch& rows = batch.groups[kv_groups_.places[layer].group];
+  const KvPrefix sinks = Sinks(layer, batch.num_rows);
+  rotation.q2 = sinks.q2;
   attention_.NormRopeWrite(rotation, rows);
   attention_.Gqa({.qkv = rotation.qkv,
                   .out = attended,
@@ -160,7 +161,7 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
                   .scale = config_.attention_scale,
                   .kv = rotation.kv,
                   .scores = scores,
-                  .prefix = Sinks(layer, batch.num_rows)},
+                  .prefix = sinks},
                  rows);
 }
 

@@ -64,7 +64,7 @@ class Decoder {
   void EmbedTokens(const ModelBatch& batch);
   void AttentionBlock(int layer, const ModelBatch& batch);
   void Attend(int layer, const ModelBatch& batch);
-  NormRopeWriteParams Rotation(int layer, int64_t rows) const;
+  NormRopeWriteParams Rotation(int layer, int64_t rows) const;  // without q2
   KvPrefix Sinks(int layer, int64_t rows) const;
   void Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta);
   void Moe(const MoeWeights& weights, int64_t rows);

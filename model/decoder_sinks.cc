@@ -47,8 +47,7 @@ absl::Status Decoder::WriteSinkTokens(DeviceMemory& memory) {
                            .rope_row = static_cast<int32_t>(rope_row)};
       memory.CopyFromHost(row, &values, sizeof(values));
       const GqaWeights& weights = weights_.layers[layer].gqa;
-      NormRopeWriteParams rotation = Rotation(layer, 1);
-      rotation.q2 = {};
+      const NormRopeWriteParams rotation = Rotation(layer, 1);
       ops_.Embed(*weights.sink_tokens, {&row->token, 1}, {}, residual);
       ops_.Normalise(residual, no_norm_, projected);  // to the type that products read
       ops_.Apply(*weights.qkv, projected, rotation.qkv);

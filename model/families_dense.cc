@@ -195,7 +195,8 @@ absl::Status ReadQuire(const JsonNode& root, ModelConfig& config) {
     return ReadRotation(root, {.interleaved = form.interleaved}, config);
   }
   if (config.qk_norm != QkNorm::kNone) {
-    return root.Find("qk_norm")->Unexpected("none beside kv_lora_rank: latents have a norm");
+    return root.Find("qk_norm")->Unexpected(
+        "none beside kv_lora_rank: latent attention takes no QK norm");
   }
   if (form.rope_per_head) config.names.kv_a = "self_attn.kv_a_proj";
   return ReadMla(root, form, config);

@@ -92,7 +92,8 @@ void AddModelFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
       ->capture_default_str()
       ->group("Model");
   app.add_option("--max-context", load.max_context,
-                 "Tokens of prompt and output of one sequence; 0 is the model's own limit")
+                 "Tokens of prompt and output of one sequence; 0 is the model's own limit, or 2^30 "
+                 "with --attention-window")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
       ->capture_default_str()
       ->group("Model");

@@ -8,6 +8,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-all}
 version=14
+case "$mode" in
+  all | --format | --fix) ;;
+  *)
+    echo "usage: tools/lint.sh [--format | --fix]" >&2
+    exit 2
+    ;;
+esac
 
 tools/install_deps.sh "clang-format-$version"
 tools/check_layers.py

@@ -1,4 +1,6 @@
-// Faults planted in small kernels: the emulation finds each of them, and nothing in the right form.
+// Faults of order planted in small kernels, between threads, copies and barriers: the emulation
+// finds each of them, and nothing in the right form. Those of addresses:
+// cuda_emulation_memory_test.cc.
 #include <cstdint>
 #include <numeric>
 #include <set>
@@ -12,11 +14,11 @@
 #include "core/cuda/primitives/block_reduce.cuh"
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/index.cuh"
-#include "core/cuda/primitives/matrix.cuh"
 #include "core/cuda/primitives/shared.cuh"
 #include "core/cuda/primitives/warp.cuh"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/planted_kernel.h"
 
 namespace quire::QUIRE_CUDA_TARGET {
 namespace {
@@ -25,30 +27,6 @@ using ::quire::emulation::GlobalBuffer;
 using ::quire::emulation::RunGrid;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-std::vector<float> Iota(int64_t count) {
-  std::vector<float> values(count);
-  std::iota(values.begin(), values.end(), 0.0F);
-  return values;
-}
-
-LaunchShape Shape(int threads, size_t shared_bytes = 0, int64_t blocks = 1) {
-  return {
-      .name = "planted", .grid = {.x = blocks}, .threads = threads, .shared_bytes = shared_bytes};
-}
-
-// The fault of a kernel in every order of its threads; the same kind in all, or none.
-template <typename Kernel>
-std::string FaultOf(const LaunchShape& shape, Kernel kernel, bool detect_races = true) {
-  std::string fault;
-  for (uint32_t seed = 0; seed < 5; ++seed) {
-    const absl::Status status =
-        RunGrid(shape, {.seed = seed, .detect_races = detect_races}, kernel);
-    if (seed == 0) fault = std::string(status.message());
-    EXPECT_EQ(status.ok(), fault.empty()) << status << " with seed " << seed << ", but " << fault;
-  }
-  return fault;
-}
 
 // Each thread copies its 16 bytes and reads its right neighbour's.
 std::string FaultOfCopy(bool commit, bool wait, bool barrier) {
@@ -275,93 +253,6 @@ TEST(CudaEmulation, FindsADivergentBlockBarrier) {
                       }),
               AllOf(HasSubstr("cannot go on"), HasSubstr("threads 0-31 wait at named barrier 1"),
                     HasSubstr("threads 32-63 wait at the block barrier")));
-}
-
-TEST(CudaEmulation, FindsAnIndexOneBehindTheEnd) {
-  const GlobalBuffer<float> x("x", Iota(64));
-  const GlobalBuffer<float> y("y", 64);
-  const auto copy = [&](int64_t from, int64_t to) {
-    const int64_t i = BlockX() * BlockThreads() + ThreadIndex();
-    const float value = Global<const float>(x.data()).Load(i + from);
-    Global<float>(y.data()).Store(i + to, value);
-  };
-  const LaunchShape shape = Shape(32, 0, 2);
-  EXPECT_EQ(FaultOf(shape, [&] { copy(0, 0); }), "");
-  EXPECT_THAT(FaultOf(shape, [&] { copy(1, 0); }),
-              AllOf(HasSubstr("block (1,0,0), thread 31"), HasSubstr("byte 256 of 'x'"),
-                    HasSubstr("cuda_emulation_test.cc:")));
-  EXPECT_THAT(FaultOf(shape, [&] { copy(0, -1); }), HasSubstr("out of bounds"));
-}
-
-TEST(CudaEmulation, FindsAPageTooFar) {
-  constexpr int kPage = 8;
-  const GlobalBuffer<float> pages("pages", Iota(4 * kPage));
-  const auto kernel = [&](int page) {
-    if (ThreadIndex() < kPage) {
-      Global<const float>(pages.data()).Load(page * kPage + ThreadIndex());
-    }
-  };
-  EXPECT_EQ(FaultOf(Shape(32), [&] { kernel(3); }), "");
-  EXPECT_THAT(FaultOf(Shape(32), [&] { kernel(4); }), HasSubstr("out of bounds"));
-}
-
-TEST(CudaEmulation, FindsAnAccessBetweenStridedRows) {
-  GlobalBuffer<float> x("x", Iota(3 * 40));
-  x.ForbidGaps(33, 40);
-  const auto kernel = [&](int cols) {
-    for (int i = ThreadIndex(); i < cols; i += BlockThreads()) {
-      Global<float>(x.data()).Store(BlockX() * 40 + i, 0.0F);
-    }
-  };
-  EXPECT_EQ(FaultOf(Shape(32, 0, 3), [&] { kernel(33); }), "");
-  EXPECT_THAT(FaultOf(Shape(32, 0, 3), [&] { kernel(34); }), HasSubstr("byte 132 of 'x'"));
-}
-
-TEST(CudaEmulation, FindsAnAccessOutsideOfASharedPiece) {
-  const auto kernel = [](int i) {
-    SharedMemory memory;
-    const Shared<float> first = memory.Take<float>(3);
-    memory.Take<float>(4);
-    if (ThreadIndex() == 0) first.Store(i, 1.0F);
-  };
-  const LaunchShape shape = Shape(32, SharedBytes<float>(3) + SharedBytes<float>(4));
-  EXPECT_EQ(FaultOf(shape, [&] { kernel(2); }), "");
-  EXPECT_THAT(FaultOf(shape, [&] { kernel(3); }), HasSubstr("a shared piece of 3"));
-  EXPECT_THAT(FaultOf(Shape(32, SharedBytes<float>(3)), [&] { kernel(0); }),
-              HasSubstr("takes 32 bytes of shared memory; it was launched with 16"));
-}
-
-TEST(CudaEmulation, FindsReadsOfWhatNobodyHasWritten) {
-  const GlobalBuffer<float> y("y", 32);
-  const auto kernel = [&](bool global) {
-    SharedMemory memory;
-    const Shared<float> numbers = memory.Take<float>(32);
-    if (global) {
-      Global<float>(y.data()).Load(ThreadIndex());
-    } else {
-      numbers.Load(ThreadIndex());
-    }
-  };
-  const LaunchShape shape = Shape(32, SharedBytes<float>(32));
-  EXPECT_THAT(FaultOf(shape, [&] { kernel(true); }), HasSubstr("'y', which nobody has written"));
-  EXPECT_THAT(FaultOf(shape, [&] { kernel(false); }), HasSubstr("shared byte 0, which nobody"));
-}
-
-TEST(CudaEmulation, SharedMemoryIsForgottenBetweenBlocks) {
-  const auto kernel = [] {
-    SharedMemory memory;
-    const Shared<int> numbers = memory.Take<int>(32);
-    if (BlockX() == 0) numbers.Store(ThreadIndex(), 7);
-    numbers.Load(ThreadIndex());
-  };
-  EXPECT_THAT(FaultOf(Shape(32, SharedBytes<int>(32), 2), kernel), HasSubstr("block (1,0,0)"));
-}
-
-TEST(CudaEmulation, FindsAMisalignedPack) {
-  const GlobalBuffer<float> x("x", Iota(64));
-  EXPECT_THAT(
-      FaultOf(Shape(32), [&] { Global<const float>(x.data()).LoadPack<4>(ThreadIndex() * 2); }),
-      HasSubstr("not aligned"));
 }
 
 TEST(CudaEmulation, FindsALaneThatLeftOrIsElsewhere) {

@@ -113,6 +113,16 @@ TEST_F(EngineTest, ARequestGetsItsTokensInOrderAndOneFinish) {
   ExpectAllBlocksFree();
 }
 
+TEST_F(EngineTest, WhoeverReadsTheLastEventFindsItsBlocksFree) {
+  int referenced = -1;
+  const auto submission = engine_->Submit(std::make_shared<const Request>(Prompt(10, 1)), [&] {
+    referenced = engine_->stats().kv[0].referenced;  // the first event is the last
+  });
+  ASSERT_TRUE(submission.ok()) << submission.status();
+  ExpectAllBlocksFree();
+  EXPECT_EQ(referenced, 0);
+}
+
 TEST_F(EngineTest, AFullQueueRefusesAndSaysHowFull) {
   Make({.scheduler = {.max_num_sequences = 1, .context_tokens = 2048}, .max_queue = 2});
   gate_->Set(false);

@@ -251,8 +251,8 @@ TEST(RopeScalingAtStart, StretchesTheContextByItsFactor) {
   options.rope_scaling = kChoices[1];
   options.max_context = 1025;
   EXPECT_THAT(std::string(LoadedModel::Load(options, nullptr).status().message()),
-              HasSubstr("--max-context 1025: the model has 1024 positions with the rotary scaling "
-                        "\"linear:4\""));
+              HasSubstr("--max-context 1025: the limit is 1024, the model's positions with the "
+                        "rotary scaling \"linear:4\""));
 }
 
 TEST(RopeScalingAtRunTime, WhatTheModelCannotTakeIsRefusedAndNothingChanges) {

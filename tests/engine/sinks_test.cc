@@ -104,6 +104,17 @@ TEST(AttentionSinks, WhatAModelCannotTakeIsRefusedWithTheReason) {
               HasSubstr("sink tokens of its own"));
 }
 
+TEST(AttentionSinks, ALongerContextThanPositionsAreWideIsRefused) {
+  LoadOptions options = Options("llama3", {.sinks = 4, .window = 20});
+  options.max_context = 1000;  // of a model of 256 positions
+  const auto loaded = LoadedModel::Load(options, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->engine().capacity_tokens(), 1000);
+  options.max_context = (int64_t{1} << 30) + 1;
+  EXPECT_THAT(std::string(LoadedModel::Load(options, nullptr).status().message()),
+              HasSubstr("the limit is 1073741824, of text without end"));
+}
+
 TEST(SinkTokens, TheContextIsWhatTheyLeaveAndTheirPagesAreNobodyElses) {
   const auto loaded = LoadedModel::Load(Options("llama_sinks", {}), nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();

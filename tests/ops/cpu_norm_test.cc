@@ -2,14 +2,13 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <random>
-#include <vector>
 
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ops/reference/reference_ops.h"
+#include "tests/ops/norm_harness.h"
 #include "tests/testing/isas.h"
 #include "tests/testing/matrix.h"
 
@@ -17,40 +16,15 @@ namespace quire {
 namespace {
 
 using ::quire::testing::HostMatrix;
-using ::quire::testing::RoundingError;
+using ::quire::testing::kNormKinds;
+using ::quire::testing::NearNorm;
+using ::quire::testing::RandomNorm;
 
 constexpr DType kActs[] = {DType::kBFloat16, DType::kFloat32};
 constexpr int64_t kWidths[] = {1, 7, 16, 33, 64, 100, 1024};
 
-constexpr NormKind kKinds[] = {NormKind::kNone, NormKind::kRms, NormKind::kLayer};
-
 class CpuNormTest : public ::testing::TestWithParam<CpuIsa> {
  protected:
-  DeviceVector RandomVector(int64_t width, uint32_t seed) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal(1.0F, 0.2F);
-    std::vector<float> values(width);
-    for (float& value : values) value = normal(random);
-    return ops_->MakeVector(values).value();
-  }
-  Norm RandomNorm(NormKind kind, int64_t width, bool weight, bool bias) {
-    Norm norm{.kind = kind, .eps = 1e-5F};
-    if (weight) norm.weight = RandomVector(width, 3);
-    if (bias) norm.bias = RandomVector(width, 4);
-    return norm;
-  }
-
-  // The sum of squares is off by a few roundings (its terms are positive), the scale by half of
-  // that and a rounding or two, products and bias by three more. A mean is off by roundings of the
-  // size of the row, which count where it cancels most of a number.
-  static ::testing::AssertionResult Near(const HostMatrix& got, const HostMatrix& want,
-                                         double size) {
-    return testing::Near(got, want, [&](int64_t r, int64_t c) {
-      const double value = std::fabs(want.at(r, c));
-      return 16 * 0x1p-24 * (value + size) + 2 * RoundingError(want.view().dtype, value);
-    });
-  }
-
   ThreadPool pool_{3};
   HostMemory memory_{pool_};
   std::unique_ptr<Ops> ops_ = MakeCpuOps(pool_, memory_, GetParam(), {});
@@ -58,19 +32,19 @@ class CpuNormTest : public ::testing::TestWithParam<CpuIsa> {
 };
 
 TEST_P(CpuNormTest, NormsMatchTheReference) {
-  for (NormKind kind : kKinds) {
+  for (NormKind kind : kNormKinds) {
     for (DType in_dtype : kActs) {
       for (DType out_dtype : kActs) {
         for (int64_t width : kWidths) {
           for (int parts = 0; parts < 4; ++parts) {
-            const Norm norm = RandomNorm(kind, width, (parts & 1) != 0, (parts & 2) != 0);
+            const Norm norm = RandomNorm(*ops_, kind, width, (parts & 1) != 0, (parts & 2) != 0);
             HostMatrix x(in_dtype, 20, width, width + 3);
             x.FillNormal(1, 10.0F);
             HostMatrix out(out_dtype, 20, width, width + 1);
             HostMatrix want(out_dtype, 20, width, width + 1);
             ops_->Normalise(x.view(), norm, out.view());
             reference_->Normalise(x.view(), norm, want.view());
-            EXPECT_TRUE(Near(out, want, parts > 1 || kind == NormKind::kLayer ? 3.0 : 0.0))
+            EXPECT_TRUE(NearNorm(out, want, parts > 1 || kind == NormKind::kLayer ? 3.0 : 0.0))
                 << static_cast<int>(kind) << " width " << width << " parts " << parts;
           }
         }
@@ -85,7 +59,7 @@ TEST_P(CpuNormTest, ALayerNormOfALargeMeanKeepsItsDigits) {
   for (int64_t r = 0; r < 10; ++r) {
     for (int64_t i = 0; i < 1000; ++i) x.set(r, i, x.at(r, i) + 4096.0F);
   }
-  const Norm norm = RandomNorm(NormKind::kLayer, 1000, true, true);
+  const Norm norm = RandomNorm(*ops_, NormKind::kLayer, 1000, true, true);
   HostMatrix out(DType::kFloat32, 10, 1000);
   HostMatrix want(DType::kFloat32, 10, 1000);
   ops_->Normalise(x.view(), norm, out.view());
@@ -95,9 +69,9 @@ TEST_P(CpuNormTest, ALayerNormOfALargeMeanKeepsItsDigits) {
 }
 
 TEST_P(CpuNormTest, ANormMayWriteItsOwnInput) {
-  for (NormKind kind : kKinds) {
+  for (NormKind kind : kNormKinds) {
     for (DType act : kActs) {
-      const Norm norm = RandomNorm(kind, 100, true, true);
+      const Norm norm = RandomNorm(*ops_, kind, 100, true, true);
       HostMatrix x(act, 30, 100, 120);
       x.FillNormal(1);
       HostMatrix out(act, 30, 100, 120);
@@ -109,10 +83,10 @@ TEST_P(CpuNormTest, ANormMayWriteItsOwnInput) {
 }
 
 TEST_P(CpuNormTest, AddNormaliseAddsExactlyAndMatchesTheReference) {
-  for (NormKind kind : kKinds) {
+  for (NormKind kind : kNormKinds) {
     for (DType act : kActs) {
       for (int64_t width : kWidths) {
-        const Norm norm = RandomNorm(kind, width, true, kind == NormKind::kLayer);
+        const Norm norm = RandomNorm(*ops_, kind, width, true, kind == NormKind::kLayer);
         HostMatrix residual(DType::kFloat32, 40, width);
         residual.FillNormal(1);
         HostMatrix want_residual(residual);
@@ -127,7 +101,7 @@ TEST_P(CpuNormTest, AddNormaliseAddsExactlyAndMatchesTheReference) {
                                   .norm = norm,
                                   .out = want.view()});
         EXPECT_TRUE(residual.SameBits(want_residual));
-        EXPECT_TRUE(Near(out, want, kind == NormKind::kLayer ? 3.0 : 0.0)) << width;
+        EXPECT_TRUE(NearNorm(out, want, kind == NormKind::kLayer ? 3.0 : 0.0)) << width;
       }
     }
   }
@@ -152,8 +126,8 @@ TEST_P(CpuNormTest, TheDeltaIsScaled) {
 
 // What post-norm encoders do: the stream itself is normalised.
 TEST_P(CpuNormTest, IntoResidualLeavesTheNormInTheResidual) {
-  for (NormKind kind : kKinds) {
-    const Norm norm = RandomNorm(kind, 70, true, true);
+  for (NormKind kind : kNormKinds) {
+    const Norm norm = RandomNorm(*ops_, kind, 70, true, true);
     HostMatrix residual(DType::kFloat32, 9, 70, 77);
     residual.FillNormal(1);
     HostMatrix before(residual);
@@ -169,8 +143,8 @@ TEST_P(CpuNormTest, IntoResidualLeavesTheNormInTheResidual) {
 }
 
 TEST_P(CpuNormTest, AZeroRowNormalisesToTheBias) {
-  for (NormKind kind : kKinds) {
-    const Norm norm = RandomNorm(kind, 20, true, true);
+  for (NormKind kind : kNormKinds) {
+    const Norm norm = RandomNorm(*ops_, kind, 20, true, true);
     HostMatrix x(DType::kFloat32, 1, 20);
     for (int64_t i = 0; i < 20; ++i) x.set(0, i, 0.0F);
     HostMatrix out(DType::kFloat32, 1, 20);
@@ -180,8 +154,8 @@ TEST_P(CpuNormTest, AZeroRowNormalisesToTheBias) {
 }
 
 TEST_P(CpuNormTest, ARowHasTheSameBitsAlone) {
-  for (NormKind kind : kKinds) {
-    const Norm norm = RandomNorm(kind, 100, true, true);
+  for (NormKind kind : kNormKinds) {
+    const Norm norm = RandomNorm(*ops_, kind, 100, true, true);
     HostMatrix x(DType::kFloat32, 400, 100);
     x.FillNormal(1);
     HostMatrix all(DType::kBFloat16, 400, 100);

@@ -1,10 +1,7 @@
 // The CUDA norms, emulated, against the reference.
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <random>
-#include <vector>
 
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
@@ -12,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "ops/cuda/norm.cuh"
 #include "ops/reference/reference_ops.h"
+#include "tests/ops/norm_harness.h"
 #include "tests/testing/emulated_matrix.h"
 #include "tests/testing/matrix.h"
 
@@ -21,27 +19,14 @@ namespace {
 using ::quire::emulation::EmulatedLauncher;
 using ::quire::testing::EmulatedMatrix;
 using ::quire::testing::HostMatrix;
-using ::quire::testing::RoundingError;
+using ::quire::testing::kNormKinds;
+using ::quire::testing::NearNorm;
+using ::quire::testing::RandomNorm;
 
 constexpr DType kActs[] = {DType::kBFloat16, DType::kFloat32};
-constexpr NormKind kKinds[] = {NormKind::kNone, NormKind::kRms, NormKind::kLayer};
 
 class CudaNormTest : public ::testing::Test {
  protected:
-  DeviceVector RandomVector(int64_t width, uint32_t seed) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal(1.0F, 0.2F);
-    std::vector<float> values(width);
-    for (float& value : values) value = normal(random);
-    return reference_->MakeVector(values).value();
-  }
-  Norm RandomNorm(NormKind kind, int64_t width, bool weight = true, bool bias = true) {
-    Norm norm{.kind = kind, .eps = 1e-5F};
-    if (weight) norm.weight = RandomVector(width, 3);
-    if (bias) norm.bias = RandomVector(width, 4);
-    return norm;
-  }
-
   // Runs the kernel; out and what of x it changes are written whole, nothing else is touched.
   static void Run(const HostMatrix& x, const HostMatrix* delta, float delta_scale, const Norm& norm,
                   const HostMatrix& out, bool into_x = false, uint32_t seed = 0) {
@@ -74,15 +59,7 @@ class CudaNormTest : public ::testing::Test {
     }
   }
 
-  // As for the CPU's norms (tests/ops/cpu_norm_test.cc), whose sums have as few roundings.
-  static ::testing::AssertionResult Near(const HostMatrix& got, const HostMatrix& want,
-                                         double size) {
-    return testing::Near(got, want, [&](int64_t r, int64_t c) {
-      const double value = std::fabs(want.at(r, c));
-      return 16 * 0x1p-24 * (value + size) + 2 * RoundingError(want.view().dtype, value);
-    });
-  }
-
+  // Sums have as few roundings as those of the CPU: NearNorm holds for both.
   ThreadPool pool_{1};
   HostMemory memory_{pool_};
   std::unique_ptr<Ops> reference_ = MakeReferenceOps(memory_);
@@ -90,19 +67,19 @@ class CudaNormTest : public ::testing::Test {
 
 TEST_F(CudaNormTest, NormsMatchTheReferenceAtEveryWidth) {
   for (int64_t width : {1, 7, 8, 9, 31, 32, 33, 255, 512, 520, 1000, 1024}) {
-    for (NormKind kind : kKinds) {
+    for (NormKind kind : kNormKinds) {
       for (DType in : kActs) {
         for (DType out_dtype : kActs) {
           // Rows that begin where packs of 16 bytes do, and rows that do not.
           for (int64_t gap : {int64_t{3}, 8 + (8 - width % 8) % 8}) {
-            const Norm norm = RandomNorm(kind, width);
+            const Norm norm = RandomNorm(*reference_, kind, width);
             HostMatrix x(in, 3, width, width + gap);
             x.FillNormal(1, 10.0F);
             HostMatrix out(out_dtype, 3, width, width + gap);
             HostMatrix want(out_dtype, 3, width, width + gap);
             Run(x, nullptr, 1.0F, norm, out);
             reference_->Normalise(x.view(), norm, want.view());
-            EXPECT_TRUE(Near(out, want, 3.0))
+            EXPECT_TRUE(NearNorm(out, want, 3.0))
                 << static_cast<int>(kind) << " width " << width << " gap " << gap;
           }
         }
@@ -115,7 +92,7 @@ TEST_F(CudaNormTest, NormsMatchTheReferenceAtEveryWidth) {
 TEST_F(CudaNormTest, WideRowsMatchTheReference) {
   for (int64_t width : {16384, 16385, 20000}) {
     for (NormKind kind : {NormKind::kRms, NormKind::kLayer}) {
-      const Norm norm = RandomNorm(kind, width);
+      const Norm norm = RandomNorm(*reference_, kind, width);
       HostMatrix x(DType::kFloat32, 1, width), same(DType::kFloat32, 1, width);
       HostMatrix delta(DType::kBFloat16, 1, width);
       x.FillNormal(1, 10.0F);
@@ -124,19 +101,20 @@ TEST_F(CudaNormTest, WideRowsMatchTheReference) {
       HostMatrix out(DType::kBFloat16, 1, width), want(DType::kBFloat16, 1, width);
       Run(x, &delta, 1.0F, norm, out);
       reference_->AddNormalise({same.view(), delta.view(), 1.0F, norm, want.view()});
-      EXPECT_TRUE(Near(out, want, 3.0)) << width;
-      EXPECT_TRUE(Near(x, same, 0.0)) << width;
+      EXPECT_TRUE(NearNorm(out, want, 3.0)) << width;
+      EXPECT_TRUE(NearNorm(x, same, 0.0)) << width;
     }
   }
 }
 
 TEST_F(CudaNormTest, TheDeltaIsAddedToTheResidualFirst) {
-  for (NormKind kind : kKinds) {
+  for (NormKind kind : kNormKinds) {
     for (DType delta_dtype : kActs) {
       for (DType out_dtype : kActs) {
         for (bool into_residual : {false, true}) {
           for (int64_t width : {33, 520}) {
-            const Norm norm = RandomNorm(kind, width, kind != NormKind::kNone, into_residual);
+            const Norm norm =
+                RandomNorm(*reference_, kind, width, kind != NormKind::kNone, into_residual);
             HostMatrix x(DType::kFloat32, 4, width, width + 7);
             x.FillNormal(5, 10.0F);
             HostMatrix want_x(x);
@@ -148,8 +126,8 @@ TEST_F(CudaNormTest, TheDeltaIsAddedToTheResidualFirst) {
             args.into_residual = into_residual;
             reference_->AddNormalise(args);
             // An element of the sum is off by a rounding of what was added.
-            EXPECT_TRUE(Near(out, want, 50.0));
-            EXPECT_TRUE(Near(x, want_x, 50.0));
+            EXPECT_TRUE(NearNorm(out, want, 50.0));
+            EXPECT_TRUE(NearNorm(x, want_x, 50.0));
           }
         }
       }
@@ -158,8 +136,8 @@ TEST_F(CudaNormTest, TheDeltaIsAddedToTheResidualFirst) {
 }
 
 TEST_F(CudaNormTest, NormsWorkInPlace) {
-  for (NormKind kind : kKinds) {
-    const Norm norm = RandomNorm(kind, 17000);
+  for (NormKind kind : kNormKinds) {
+    const Norm norm = RandomNorm(*reference_, kind, 17000);
     HostMatrix x(DType::kBFloat16, 2, 17000);
     x.FillNormal(1);
     HostMatrix out(DType::kBFloat16, 2, 17000);
@@ -172,9 +150,9 @@ TEST_F(CudaNormTest, NormsWorkInPlace) {
 // Law of every op: alone, among others, at another place, in rows of another alignment, with the
 // threads in another order.
 TEST_F(CudaNormTest, ARowsBitsDependOnThatRowAlone) {
-  for (NormKind kind : kKinds) {
+  for (NormKind kind : kNormKinds) {
     for (int64_t width : {40, 1000}) {
-      const Norm norm = RandomNorm(kind, width);
+      const Norm norm = RandomNorm(*reference_, kind, width);
       HostMatrix rows(DType::kBFloat16, 5, width);
       rows.FillNormal(1, 10.0F);
       HostMatrix together(DType::kFloat32, 5, width);
@@ -193,7 +171,7 @@ TEST_F(CudaNormTest, ARowsBitsDependOnThatRowAlone) {
 }
 
 TEST_F(CudaNormTest, NoRowsAreNoWork) {
-  const Norm norm = RandomNorm(NormKind::kRms, 64);
+  const Norm norm = RandomNorm(*reference_, NormKind::kRms, 64);
   const HostMatrix x(DType::kFloat32, 0, 64);
   EmulatedLauncher launcher;
   cuda_emulated::LaunchNorm(launcher, {.kind = norm.kind, .x = x.view(), .out = x.view()});

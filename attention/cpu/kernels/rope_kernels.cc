@@ -30,7 +30,7 @@ struct Heads {
   int64_t count;
   int64_t dim;
   HeadNorm norm;
-  float full_scale;  // 1 / rms of all heads at full width
+  float full_scale = 0;  // 1 / rms of all heads at full width
 
   Heads(char* at, ElementType element_type, int64_t heads, int64_t head_dim,
         const HeadNorm& head_norm)
