@@ -58,3 +58,24 @@ function(quire_cuda_library)
   target_compile_options(${ARG_NAME} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
     --expt-relaxed-constexpr -lineinfo ${architectures}>)
 endfunction()
+
+# quire_cuda_kernels(NAME quire_ops_cuda_kernels SRCS cuda/*.cu HDRS ... DEPS ...): the same kernels and
+# launch functions twice. NAME is the device's, where CUDA is found; NAME_emulated runs on the host,
+# for tests. A program links one of them.
+function(quire_cuda_kernels)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS" ${ARGN})
+  if(QUIRE_CUDA_FOUND)
+    quire_cuda_library(NAME ${ARG_NAME} SRCS ${ARG_SRCS} HDRS ${ARG_HDRS} DEPS quire_cuda ${ARG_DEPS})
+  endif()
+  if(QUIRE_BUILD_TESTS)
+    set(sources)
+    foreach(source ${ARG_SRCS})
+      file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      set(emulated ${CMAKE_CURRENT_BINARY_DIR}/emulated/${source}.cc)
+      file(CONFIGURE OUTPUT ${emulated} CONTENT "#include \"${path}\"\n" @ONLY)
+      list(APPEND sources ${emulated})
+    endforeach()
+    quire_cc_library(NAME ${ARG_NAME}_emulated SRCS ${sources} HDRS ${ARG_HDRS}
+      DEPS quire_cuda_emulation ${ARG_DEPS})
+  endif()
+endfunction()

@@ -1,12 +1,12 @@
 #include "ops/cuda/embed.cuh"
 
-#include "core/cuda/stream_launcher.cuh"
+#include "core/cuda/queue_launcher.cuh"
 #include "ops/cuda/launch_kernels.h"
 
 namespace quire::cuda {
 
-void Embed(cudaStream_t stream, const EmbedArgs& args) {
-  StreamLauncher launcher(stream);
+void Embed(DeviceQueue& queue, const EmbedArgs& args) {
+  QUIRE_CUDA_TARGET::QueueLauncher launcher(queue);
   LaunchEmbed(launcher, args);
 }
 

@@ -1,15 +1,14 @@
-// The kernels of ops.h on the device: each call launches one, in the stream's order.
+// The kernels of ops.h on the device: each call launches one, in the queue's order.
 #ifndef QUIRE_OPS_CUDA_LAUNCH_KERNELS_H_
 #define QUIRE_OPS_CUDA_LAUNCH_KERNELS_H_
 
-#include <cuda_runtime_api.h>
-
+#include "core/cuda/device_queue.h"
 #include "ops/cuda/kernel_args.h"
 
 namespace quire::cuda {
 
-void Norm(cudaStream_t stream, const NormArgs& args);
-void Embed(cudaStream_t stream, const EmbedArgs& args);
+void Norm(DeviceQueue& queue, const NormArgs& args);
+void Embed(DeviceQueue& queue, const EmbedArgs& args);
 
 }  // namespace quire::cuda
 

@@ -1,12 +1,12 @@
 #include "ops/cuda/norm.cuh"
 
-#include "core/cuda/stream_launcher.cuh"
+#include "core/cuda/queue_launcher.cuh"
 #include "ops/cuda/launch_kernels.h"
 
 namespace quire::cuda {
 
-void Norm(cudaStream_t stream, const NormArgs& args) {
-  StreamLauncher launcher(stream);
+void Norm(DeviceQueue& queue, const NormArgs& args) {
+  QUIRE_CUDA_TARGET::QueueLauncher launcher(queue);
   LaunchNorm(launcher, args);
 }
 

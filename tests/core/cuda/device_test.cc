@@ -43,7 +43,7 @@ TEST_F(CudaDeviceTest, PrimitivesAreThoseOfTheEmulation) {
   const DeviceBuffer x_memory = take(x.size()), counters = take(2), num_records = take(1);
   const DeviceBuffer out = take(cuda_emulated::kAllRecords * cuda_emulated::kAllThreads);
   memory_->CopyFromHost(x_memory.data(), x.data(), x_memory.bytes());
-  const CudaStream stream;
+  CudaStream stream;
   testing::LaunchAllPrimitivesOnDevice(
       stream.get(), static_cast<float*>(x_memory.data()), static_cast<uint32_t*>(counters.data()),
       static_cast<uint32_t*>(out.data()), static_cast<uint32_t*>(num_records.data()));

@@ -1,0 +1,32 @@
+// DeviceMemory that emulated kernels can reach. For tests.
+#ifndef QUIRE_CORE_CUDA_EMULATION_EMULATED_MEMORY_H_
+#define QUIRE_CORE_CUDA_EMULATION_EMULATED_MEMORY_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/device_memory.h"
+#include "core/memory_plan.h"
+
+namespace quire::emulation {
+
+// Zeroed, aligned to 256 bytes, up to `budget_bytes` in all. Outlives its buffers.
+class EmulatedMemory : public DeviceMemory {
+ public:
+  explicit EmulatedMemory(size_t budget_bytes = size_t{1} << 30) : budget_bytes_(budget_bytes) {}
+
+  absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) override;
+  void CopyFromHost(void* device, const void* host, size_t bytes) override;
+  size_t AvailableBytes() const override { return budget_bytes_ - plan_.total_bytes(); }
+  std::vector<MemoryUse> Plan() const override { return plan_.lines(); }
+
+ private:
+  size_t budget_bytes_;
+  MemoryPlan plan_;
+};
+
+}  // namespace quire::emulation
+
+#endif  // QUIRE_CORE_CUDA_EMULATION_EMULATED_MEMORY_H_

@@ -1,0 +1,47 @@
+// The launcher of a DeviceQueue. A .cu file is compiled by nvcc for the device, and by the host's
+// compiler for the emulation:
+//
+//   void Norm(DeviceQueue& queue, const NormArgs& args) {
+//     QUIRE_CUDA_TARGET::QueueLauncher launcher(queue);
+//     LaunchNorm(launcher, args);
+//   }
+#ifndef QUIRE_CORE_CUDA_QUEUE_LAUNCHER_CUH_
+#define QUIRE_CORE_CUDA_QUEUE_LAUNCHER_CUH_
+
+#include "core/cuda/device_queue.h"
+#include "core/cuda/primitives/target.cuh"
+
+#if QUIRE_EMULATED
+#include "core/cuda/emulation/emulated_queue.h"
+#else
+#include "core/cuda/cuda_stream.h"
+#include "core/cuda/stream_launcher.cuh"
+#endif
+
+namespace quire::QUIRE_CUDA_TARGET {
+
+#if QUIRE_EMULATED
+class QueueLauncher {
+ public:
+  explicit QueueLauncher(DeviceQueue& queue)
+      : launcher_(static_cast<emulation::EmulatedQueue&>(queue).launcher()) {}
+
+  template <typename... Params>
+  void Launch(const LaunchShape& shape, void (*kernel)(Params...), const Params&... params) {
+    launcher_.Launch(shape, kernel, params...);
+  }
+
+ private:
+  emulation::EmulatedLauncher& launcher_;
+};
+#else
+class QueueLauncher : public StreamLauncher {
+ public:
+  explicit QueueLauncher(DeviceQueue& queue)
+      : StreamLauncher(static_cast<CudaStream&>(queue).get()) {}
+};
+#endif
+
+}  // namespace quire::QUIRE_CUDA_TARGET
+
+#endif  // QUIRE_CORE_CUDA_QUEUE_LAUNCHER_CUH_

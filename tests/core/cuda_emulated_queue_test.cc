@@ -1,0 +1,65 @@
+// The emulation in the place of a device: its memory, its copies, its faults.
+#include <cstdint>
+#include <vector>
+
+#include "core/cuda/emulation/emulated_memory.h"
+#include "core/cuda/emulation/emulated_queue.h"
+#include "core/cuda/primitives/global.cuh"
+#include "core/cuda/primitives/index.cuh"
+#include "core/cuda/queue_launcher.cuh"
+#include "gtest/gtest.h"
+
+namespace quire {
+namespace {
+
+using ::quire::emulation::EmulatedMemory;
+using ::quire::emulation::EmulatedQueue;
+
+QUIRE_KERNEL(32, 1) void AddOneKernel(cuda_emulated::Global<int32_t> x) {
+  x.Store(cuda_emulated::ThreadIndex(), x.Load(cuda_emulated::ThreadIndex()) + 1);
+}
+
+void AddOne(DeviceQueue& queue, void* x) {
+  cuda_emulated::QueueLauncher launcher(queue);
+  launcher.Launch({.name = "add one"}, &AddOneKernel,
+                  cuda_emulated::Global<int32_t>(static_cast<int32_t*>(x)));
+}
+
+TEST(EmulatedQueue, CopiesAndKernelsFollowEachOther) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const DeviceBuffer buffer = memory.Allocate(128, "test").value();
+  const std::vector<int32_t> sent(32, 41);
+  std::vector<int32_t> got(32);
+  queue.CopyToHost(got.data(), buffer.data(), 128);
+  EXPECT_EQ(got, std::vector<int32_t>(32, 0));  // zeroed
+  queue.CopyToDevice(buffer.data(), sent.data(), 128);
+  AddOne(queue, buffer.data());
+  queue.CopyToHost(got.data(), buffer.data(), 128);
+  queue.Wait();
+  EXPECT_EQ(got, std::vector<int32_t>(32, 42));
+}
+
+TEST(EmulatedQueueDeathTest, AFaultEndsTheProcessWithItsText) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const DeviceBuffer buffer = memory.Allocate(64, "half as much").value();
+  AddOne(queue, buffer.data());
+  EXPECT_DEATH(queue.Wait(), "add one.*half as much");
+  char host[128];
+  EXPECT_DEATH(queue.CopyToDevice(buffer.data(), host, 128), "a copy to the device.*out of bounds");
+}
+
+TEST(EmulatedMemory, GivesOutItsBudgetAndTakesItBack) {
+  EmulatedMemory memory(1000);
+  {
+    const DeviceBuffer buffer = memory.Allocate(600, "weights").value();
+    EXPECT_EQ(memory.AvailableBytes(), 400U);
+    const auto refused = memory.Allocate(401, "kv cache");
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  }
+  EXPECT_EQ(memory.AvailableBytes(), 1000U);
+}
+
+}  // namespace
+}  // namespace quire
