@@ -56,6 +56,10 @@ struct AttentionBatch {
   DeviceArray<const int32_t> prefix_start;   // [S + 1]
   DeviceArray<const int32_t> prefix_blocks;  // [prefix_start[S]], BlockIds
   DeviceArray<const int32_t> rope_rows2;     // [T], of q2
+  // The same arrays where the host can read them; null where it can read these.
+  const AttentionBatch* on_host = nullptr;
+
+  const AttentionBatch& host() const { return on_host == nullptr ? *this : *on_host; }
 };
 
 // Rotation tables, fp32, computed in fp64. Which row holds a token's angles is the batch's say:
@@ -132,6 +136,9 @@ struct GqaParams {
   PagedKvView kv;      //
   ScoreRules scores;   //
   KvPrefix prefix;     // not together with a bias
+  // Rows [0, num_generated) are at generated positions, the rest at prompt ones; the first of those
+  // begins an entry. A backend may compute the two kinds by different kernels.
+  int64_t num_generated = 0;
 };
 
 // Attention among the rows of each sequence itself, without a cache. A row at position p sees the

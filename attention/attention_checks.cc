@@ -76,17 +76,21 @@ void CheckPrefix(const GqaParams& params, const AttentionBatch& batch) {
   if (prefix.tokens == 0) return;
   CheckOptionalQ2(prefix.q2, params.qkv, params.shape);
   QUIRE_CHECK(params.scores.bias.data == nullptr) << "a bias has no columns for a prefix";
-  const int block_tokens = params.kv.layout.block_tokens;
   if (prefix.shared) {
-    QUIRE_CHECK_GE(prefix.blocks.size * block_tokens, int64_t{prefix.tokens});
+    QUIRE_CHECK_GE(prefix.blocks.size * params.kv.layout.block_tokens, int64_t{prefix.tokens});
     return;
   }
   QUIRE_CHECK_GT(params.shape.window, 0) << "without a window there is nothing to keep";
   QUIRE_CHECK_EQ(batch.prefix_start.size, batch.kv_len.size + 1);
+}
+
+void CheckPrefixPages(const GqaParams& params, const AttentionBatch& batch) {
+  const KvPrefix& prefix = params.prefix;
+  if (prefix.tokens == 0 || prefix.shared) return;
   for (int64_t e = 0; e < batch.kv_len.size; ++e) {
     const int32_t pages = batch.prefix_start.data[e + 1] - batch.prefix_start.data[e];
     const int32_t tokens = std::min(prefix.tokens, batch.kv_len.data[e]);
-    QUIRE_CHECK_GE(pages, CeilDiv(tokens, block_tokens)) << "entry " << e;
+    QUIRE_CHECK_GE(pages, CeilDiv(tokens, params.kv.layout.block_tokens)) << "entry " << e;
   }
 }
 
@@ -113,23 +117,35 @@ void CheckSlots(const PagedKvView& kv, DeviceArray<const int64_t> slots, int64_t
   QUIRE_CHECK_LT(last_slot, kv.num_blocks * kv.layout.block_tokens);
 }
 
-void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) {
+void CheckNormRopeShapes(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) {
   CheckShape(params.shape);
   CheckQkv(params.qkv, params.shape);
   QUIRE_CHECK_EQ(params.rope.rotary_dim % 2, 0);
   QUIRE_CHECK_LE(params.rope.rotary_dim, params.shape.head_dim);
+  QUIRE_CHECK_EQ(rope_rows.size, params.qkv.rows);
+}
+
+void CheckNormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) {
+  CheckNormRopeShapes(params, rope_rows);
   CheckRopeRows(params.rope, rope_rows, params.qkv.rows);
 }
 
-void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
-  CheckNormRope(params, batch.rope_rows);
+void CheckNormRopeWriteShapes(const NormRopeWriteParams& params, const AttentionBatch& batch) {
+  CheckNormRopeShapes(params, batch.rope_rows);
   CheckKv(params.shape, params.kv);
-  CheckSlots(params.kv, batch.slots, params.qkv.rows);
+  QUIRE_CHECK_EQ(batch.slots.size, params.qkv.rows);
   CheckOptionalQ2(params.q2, params.qkv, params.shape);
+  if (params.q2.data != nullptr) QUIRE_CHECK_EQ(batch.rope_rows2.size, params.qkv.rows);
+}
+
+void CheckNormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) {
+  CheckNormRopeWriteShapes(params, batch);
+  CheckRopeRows(params.rope, batch.rope_rows, params.qkv.rows);
+  CheckSlots(params.kv, batch.slots, params.qkv.rows);
   if (params.q2.data != nullptr) CheckRopeRows(params.rope, batch.rope_rows2, params.qkv.rows);
 }
 
-void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {
+void CheckGqaShapes(const GqaParams& params, const AttentionBatch& batch) {
   CheckShape(params.shape);
   CheckKv(params.shape, params.kv);
   CheckQkv(params.qkv, params.shape);
@@ -138,15 +154,27 @@ void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {
   QUIRE_CHECK_EQ(batch.query_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.table_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.first_block.size, entries);
-  CheckQueryStart(batch.query_start, params.qkv.rows);
-  CheckRules(params.scores, FindExtremes(batch.kv_len).most);
+  QUIRE_CHECK_GE(params.num_generated, 0);
+  QUIRE_CHECK_LE(params.num_generated, params.qkv.rows);
   CheckPrefix(params, batch);
 }
 
-void CheckEncode(const EncoderParams& params, DeviceArray<const int32_t> query_start) {
+void CheckGqa(const GqaParams& params, const AttentionBatch& batch) {
+  CheckGqaShapes(params, batch);
+  CheckQueryStart(batch.query_start, params.qkv.rows);
+  CheckRules(params.scores, FindExtremes(batch.kv_len).most);
+  CheckPrefixPages(params, batch);
+}
+
+void CheckEncodeShapes(const EncoderParams& params, DeviceArray<const int32_t> query_start) {
   CheckShape(params.shape);
   CheckQkv(params.qkv, params.shape);
   CheckBeside(params.out, params.qkv, params.shape.out_width());
+  QUIRE_CHECK_GE(query_start.size, 1);
+}
+
+void CheckEncode(const EncoderParams& params, DeviceArray<const int32_t> query_start) {
+  CheckEncodeShapes(params, query_start);
   CheckQueryStart(query_start, params.qkv.rows);
   int64_t most_keys = 0;
   for (int64_t s = 0; s + 1 < query_start.size; ++s) {

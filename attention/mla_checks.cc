@@ -23,11 +23,15 @@ void CheckMatrix(const DeviceMatrix& matrix, int64_t rows, int64_t cols) {
   if (rows > 1) QUIRE_CHECK_GE(matrix.row_stride, cols);
 }
 
-void CheckBatch(const AttentionBatch& batch) {
+void CheckBatchShapes(const AttentionBatch& batch) {
   const int64_t entries = batch.kv_len.size;
   QUIRE_CHECK_EQ(batch.query_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.table_start.size, entries + 1);
   QUIRE_CHECK_EQ(batch.first_block.size, entries);
+}
+
+void CheckBatch(const AttentionBatch& batch) {
+  const int64_t entries = batch.kv_len.size;
   for (int64_t e = 0; e < entries; ++e) {
     QUIRE_CHECK_EQ(batch.first_block.data[e], 0) << "entry " << e;
     QUIRE_CHECK_GE(batch.kv_len.data[e], batch.query_start.data[e + 1] - batch.query_start.data[e])
@@ -45,35 +49,53 @@ void CheckMlaShape(const MlaShape& shape) {
   }
 }
 
-void CheckMlaNormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch) {
+void CheckMlaNormRopeWriteShapes(const MlaNormRopeWriteParams& params,
+                                 const AttentionBatch& batch) {
   CheckCache(params.shape, params.kv);
   const int64_t rows = params.q.rows;
   CheckMatrix(params.latent, rows, params.shape.cache_dim());
   CheckMatrix(params.q, rows, params.shape.q_width());
   QUIRE_CHECK_EQ(params.rope.rotary_dim, params.shape.rope_dim);
-  CheckRopeRows(params.rope, batch.rope_rows, rows);
-  CheckSlots(params.kv, batch.slots, rows);
+  QUIRE_CHECK_EQ(batch.rope_rows.size, rows);
+  QUIRE_CHECK_EQ(batch.slots.size, rows);
 }
 
-void CheckMlaAbsorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) {
+void CheckMlaNormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch) {
+  CheckMlaNormRopeWriteShapes(params, batch);
+  CheckRopeRows(params.rope, batch.rope_rows, params.q.rows);
+  CheckSlots(params.kv, batch.slots, params.q.rows);
+}
+
+void CheckMlaAbsorbedShapes(const MlaAbsorbedParams& params, const AttentionBatch& batch) {
   CheckCache(params.shape, params.kv);
-  CheckBatch(batch);
+  CheckBatchShapes(batch);
   const int64_t rows = params.q_latent.rows;
   QUIRE_CHECK_GE(params.first_row, 0);
-  QUIRE_CHECK_LE(params.first_row + rows, int64_t{batch.query_start.data[batch.kv_len.size]});
   CheckMatrix(params.q_latent, rows, params.shape.latent_width());
   CheckMatrix(params.q, rows, params.shape.q_width());
   CheckMatrix(params.out, rows, params.shape.latent_width());
 }
 
-void CheckMlaPrefill(const MlaPrefillParams& params, const AttentionBatch& batch) {
-  CheckCache(params.shape, params.kv);
+void CheckMlaAbsorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) {
+  CheckMlaAbsorbedShapes(params, batch);
   CheckBatch(batch);
-  const int64_t rows = batch.query_start.data[batch.kv_len.size];
-  CheckMatrix(params.q, rows, params.shape.q_width());
-  CheckMatrix(params.out, rows, params.shape.out_width());
+  QUIRE_CHECK_LE(params.first_row + params.q_latent.rows,
+                 int64_t{batch.query_start.data[batch.kv_len.size]});
+}
+
+void CheckMlaPrefillShapes(const MlaPrefillParams& params, const AttentionBatch& batch) {
+  CheckCache(params.shape, params.kv);
+  CheckBatchShapes(batch);
+  CheckMatrix(params.q, params.q.rows, params.shape.q_width());
+  CheckMatrix(params.out, params.q.rows, params.shape.out_width());
   QUIRE_CHECK(params.q.dtype == params.kv.layout.dtype);
   QUIRE_CHECK(params.out.dtype == params.kv.layout.dtype);
+}
+
+void CheckMlaPrefill(const MlaPrefillParams& params, const AttentionBatch& batch) {
+  CheckMlaPrefillShapes(params, batch);
+  CheckBatch(batch);
+  QUIRE_CHECK_EQ(params.q.rows, int64_t{batch.query_start.data[batch.kv_len.size]});
 }
 
 int64_t MlaEntryOfRow(const AttentionBatch& batch, int64_t row) {

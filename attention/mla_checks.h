@@ -9,6 +9,10 @@
 namespace quire {
 
 void CheckMlaShape(const MlaShape& shape);
+// Those that end in Shapes read no array, which on a device they could not.
+void CheckMlaNormRopeWriteShapes(const MlaNormRopeWriteParams& params, const AttentionBatch& batch);
+void CheckMlaAbsorbedShapes(const MlaAbsorbedParams& params, const AttentionBatch& batch);
+void CheckMlaPrefillShapes(const MlaPrefillParams& params, const AttentionBatch& batch);
 void CheckMlaNormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch);
 void CheckMlaAbsorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch);
 void CheckMlaPrefill(const MlaPrefillParams& params, const AttentionBatch& batch);

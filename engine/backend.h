@@ -10,6 +10,8 @@
 #include "attention/mla.h"
 #include "core/device_memory.h"
 #include "core/dtype.h"
+#include "engine/executor.h"
+#include "model/decoder.h"
 #include "model/model_config.h"
 #include "ops/ops.h"
 #include "ops/sampler.h"
@@ -26,6 +28,9 @@ class Backend {
   // Latent attention, for models that have it. RESOURCE_EXHAUSTED when memory ends.
   virtual absl::StatusOr<std::unique_ptr<Mla>> MakeMla(const MlaLimits& limits) = 0;
   virtual Sampler& sampler() = 0;
+  // Of `decoder`, which runs on this backend. RESOURCE_EXHAUSTED when memory ends.
+  virtual absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,
+                                                                 const BatchLimits& limits) = 0;
 
   // "cpu, avx512, 2 threads": for people.
   virtual std::string Describe() const = 0;
@@ -45,6 +50,9 @@ struct BackendOptions {
   int threads = 0;               // 0: as many as the CPUs that this process may use
   int64_t max_batch_tokens = 0;  // rows of one step at most: sizes scratch memory
 };
+
+using BackendMaker = absl::StatusOr<std::unique_ptr<Backend>> (*)(const BackendOptions& options,
+                                                                  const ModelConfig& model);
 
 // The one place that chooses. INVALID_ARGUMENT or FAILED_PRECONDITION for a device that is not
 // there.

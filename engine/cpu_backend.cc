@@ -45,6 +45,10 @@ class CpuBackend : public Backend {
     return MakeCpuMla(pool_, memory_, isa_, limits);
   }
   Sampler& sampler() override { return *sampler_; }
+  absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,
+                                                         const BatchLimits& /*limits*/) override {
+    return MakeInlineExecutor(decoder, *sampler_, MakeHostPlacement());
+  }
 
   std::string Describe() const override {
     const absl::string_view isa = CpuIsaName(isa_);

@@ -7,13 +7,22 @@
 namespace quire {
 namespace {
 
+class HostPlacement : public BatchPlacement {
+ public:
+  const ModelBatch& Place(const ModelBatch& batch) override { return batch; }
+  DeviceArray<const int32_t> PlaceRows(absl::Span<const int32_t> rows) override {
+    return {.data = rows.data(), .size = static_cast<int64_t>(rows.size())};
+  }
+};
+
 class InlineExecutor : public Executor {
  public:
-  InlineExecutor(Decoder& decoder, Sampler& sampler) : decoder_(decoder), sampler_(sampler) {}
+  InlineExecutor(Decoder& decoder, Sampler& sampler, std::unique_ptr<BatchPlacement> placement)
+      : decoder_(decoder), sampler_(sampler), placement_(std::move(placement)) {}
 
   void Submit(const StepBatch& batch) override {
     QUIRE_CHECK(!has_result_) << "a depth of 1";
-    decoder_.Forward(batch.model);
+    decoder_.Forward(placement_->Place(batch.model));
     for (const PoolSpan& span : batch.pooled) {
       decoder_.SumHidden(span.first_row, span.count, span.sum);
     }
@@ -32,7 +41,7 @@ class InlineExecutor : public Executor {
   // Logits of rows[begin, end).
   DeviceMatrix Logits(const std::vector<int32_t>& rows, size_t begin, size_t end) {
     return decoder_.Logits(
-        {.data = rows.data() + begin, .size = static_cast<int64_t>(end - begin)});
+        placement_->PlaceRows(absl::MakeConstSpan(rows).subspan(begin, end - begin)));
   }
 
   // Draws in tiles of as many logits rows as there is room for.
@@ -76,6 +85,7 @@ class InlineExecutor : public Executor {
 
   Decoder& decoder_;
   Sampler& sampler_;
+  std::unique_ptr<BatchPlacement> placement_;
   std::vector<SampleRow> tile_samples_;
   StepResult result_;
   bool has_result_ = false;
@@ -83,8 +93,11 @@ class InlineExecutor : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> MakeInlineExecutor(Decoder& decoder, Sampler& sampler) {
-  return std::make_unique<InlineExecutor>(decoder, sampler);
+std::unique_ptr<BatchPlacement> MakeHostPlacement() { return std::make_unique<HostPlacement>(); }
+
+std::unique_ptr<Executor> MakeInlineExecutor(Decoder& decoder, Sampler& sampler,
+                                             std::unique_ptr<BatchPlacement> placement) {
+  return std::make_unique<InlineExecutor>(decoder, sampler, std::move(placement));
 }
 
 }  // namespace quire

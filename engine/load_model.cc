@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/ceil_div.h"
 #include "core/status_macros.h"
 #include "engine/kv_budget.h"
 #include "model/mla_block.h"
@@ -26,6 +27,20 @@ HashKey RandomHashKey() {
   std::random_device random;
   const auto word = [&] { return uint64_t{random()} << 32 | random(); };
   return {word(), word()};
+}
+
+// An entry is of prompt rows or of generated ones: a sequence brings both where it is computed
+// again.
+BatchLimits LimitBatches(const SchedulerConfig& scheduler, const KvManagerConfig& kv) {
+  BatchLimits limits{.rows = scheduler.max_batch_tokens};
+  limits.entries = std::min<int64_t>(limits.rows, 2 * int64_t{scheduler.max_num_sequences});
+  for (const KvGroupConfig& group : kv.groups) {
+    const int64_t blocks = std::min<int64_t>(
+        group.num_blocks, CeilDiv(scheduler.context_tokens, int64_t{kv.block_tokens}));
+    limits.table_blocks.push_back(limits.entries * blocks);
+    limits.prefix_blocks.push_back(limits.entries * CeilDiv(group.sinks, kv.block_tokens));
+  }
+  return limits;
 }
 
 std::string Mebibytes(size_t bytes) { return absl::StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
@@ -54,7 +69,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   }
   BackendOptions backend = options.backend;
   backend.max_batch_tokens = options.max_batch_tokens;
-  QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(backend, config_));
+  QUIRE_ASSIGN_OR_RETURN(backend_, options.make_backend(backend, config_));
   device_ = backend_->Describe();
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
   QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));
@@ -113,7 +128,9 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
       decoder_,
       Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
                       backend_->ops(), backend_->attention(), mla_.get(), backend_->memory()));
-  engine_ = std::make_unique<Engine>(engine, MakeInlineExecutor(*decoder_, backend_->sampler()));
+  QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                         backend_->MakeExecutor(*decoder_, LimitBatches(scheduler, engine.kv)));
+  engine_ = std::make_unique<Engine>(engine, std::move(executor));
   return absl::OkStatus();
 }
 

@@ -47,9 +47,9 @@ void Decoder::Forward(const ModelBatch& batch) {
            rows);
     }
     if (weights.moe) {
-      Moe(*weights.moe, rows);
+      Moe(*weights.moe, rows, batch.num_generated_rows);
     } else {
-      Mlp(weights.mlp, rows, act_.delta.Rows(0, rows));
+      Mlp(weights.mlp, rows, batch.num_generated_rows, act_.delta.Rows(0, rows));
     }
     Join(weights.mlp_out_norm, NormAfterLayer(layer), rows);
   }
@@ -105,7 +105,8 @@ void Decoder::AttentionBlock(int layer, const ModelBatch& batch) {
   const DeviceMatrix delta = act_.delta.Rows(0, batch.num_rows);
   if (!weights.mla) {
     Attend(layer, batch);
-    ops_.Apply(*weights.gqa.output, act_.attended.Rows(0, batch.num_rows), delta);
+    ops_.Apply(*weights.gqa.output, act_.attended.Rows(0, batch.num_rows), delta,
+               batch.num_generated_rows);
     return;
   }
   const KvPlace place = kv_groups_.places[layer];
@@ -140,7 +141,8 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
   const ScoreRules scores{.softcap = config_.attention_softcap,
                           .sink_logits = weights.sink_logits.data()};
   NormRopeWriteParams rotation = Rotation(layer, batch.num_rows);
-  ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), rotation.qkv);
+  ops_.Apply(*weights.qkv, act_.normed.Rows(0, batch.num_rows), rotation.qkv,
+             batch.num_generated_rows);
   if (config_.is_encoder) {
     attention_.NormRope(rotation, batch.rope_rows);
     attention_.Encode({.qkv = rotation.qkv,
@@ -161,42 +163,44 @@ void Decoder::Attend(int layer, const ModelBatch& batch) {
                   .scale = config_.attention_scale,
                   .kv = rotation.kv,
                   .scores = scores,
-                  .prefix = sinks},
+                  .prefix = sinks,
+                  .num_generated = batch.num_generated_rows},
                  rows);
 }
 
 // delta = W_down (act(W_gate normed) * W_up normed), or W_down act(W_up normed)
-void Decoder::Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta) {
+void Decoder::Mlp(const MlpWeights& weights, int64_t rows, int64_t num_generated,
+                  const DeviceMatrix& delta) {
   const DeviceMatrix up = act_.up.Rows(0, rows).Columns(0, weights.up->out_features());
   const DeviceMatrix gated = act_.gated.Rows(0, rows).Columns(0, weights.down->in_features());
-  ops_.Apply(*weights.up, act_.normed.Rows(0, rows), up);
+  ops_.Apply(*weights.up, act_.normed.Rows(0, rows), up, num_generated);
   if (config_.gated_mlp) {
     ops_.GatedActivation(config_.activation, up, gated);
   } else {
     ops_.Activate(config_.activation, up, gated);
   }
-  ops_.Apply(*weights.down, gated, delta);
+  ops_.Apply(*weights.down, gated, delta, num_generated);
 }
 
 // delta = the weighted sum of the chosen experts, and the shared one
-void Decoder::Moe(const MoeWeights& weights, int64_t rows) {
+void Decoder::Moe(const MoeWeights& weights, int64_t rows, int64_t num_generated) {
   const DeviceMatrix normed = act_.normed.Rows(0, rows);
   const DeviceMatrix delta = act_.delta.Rows(0, rows);
   const DeviceMatrix logits = act_.router_logits.Rows(0, rows);
   const DeviceMatrix chosen = act_.chosen.Rows(0, rows);
   const DeviceArray<int32_t> ids{act_.expert_ids, rows * config_.moe->routing.top_k};
-  ops_.Apply(*weights.router, normed, logits);
+  ops_.Apply(*weights.router, normed, logits, num_generated);
   ops_.Route(weights.routing, logits, ids, chosen);
   ops_.ApplyExperts(*weights.experts, normed, {ids.data, ids.size}, chosen, delta);
   if (weights.shared.up == nullptr) return;
   const DeviceMatrix shared = act_.shared.Rows(0, rows);
-  Mlp(weights.shared, rows, shared);
+  Mlp(weights.shared, rows, num_generated, shared);
   if (weights.shared_gate == nullptr) {
     ops_.AddTo(shared, 1.0F, delta);
     return;
   }
   const DeviceMatrix gate = act_.shared_gate.Rows(0, rows);
-  ops_.Apply(*weights.shared_gate, normed, gate);
+  ops_.Apply(*weights.shared_gate, normed, gate, num_generated);
   ops_.AddSigmoidGated(shared, gate, delta);
 }
 
@@ -209,7 +213,7 @@ DeviceMatrix Decoder::Logits(DeviceArray<const int32_t> rows) {
   const DeviceMatrix last = act_.last.Rows(0, rows.size);
   const DeviceMatrix logits = act_.logits.Rows(0, rows.size);
   ops_.GatherRows(act_.normed, rows, last);
-  ops_.Apply(*weights_.lm_head, last, logits);
+  ops_.Apply(*weights_.lm_head, last, logits, rows.size);
   if (config_.logits_scale != 1.0F || config_.logits_softcap != 0.0F) {
     ops_.SoftcapLogits(logits, config_.logits_scale, config_.logits_softcap);
   }

@@ -66,8 +66,10 @@ class Decoder {
   void Attend(int layer, const ModelBatch& batch);
   NormRopeWriteParams Rotation(int layer, int64_t rows) const;  // without q2
   KvPrefix Sinks(int layer, int64_t rows) const;
-  void Mlp(const MlpWeights& weights, int64_t rows, const DeviceMatrix& delta);
-  void Moe(const MoeWeights& weights, int64_t rows);
+  // Of `rows` the first num_generated are at generated positions.
+  void Mlp(const MlpWeights& weights, int64_t rows, int64_t num_generated,
+           const DeviceMatrix& delta);
+  void Moe(const MoeWeights& weights, int64_t rows, int64_t num_generated);
   // residual += delta; normed = what the next block reads.
   void Join(const Norm& out_norm, const Norm& next, int64_t rows);
 

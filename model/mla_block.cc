@@ -119,7 +119,7 @@ void MlaBlock::Forward(const MlaWeights& weights, const Batch& batch, const Devi
   const MlaShape& shape = config_.shape;
   const DeviceMatrix down = act_.down.Rows(0, rows);
   const DeviceMatrix attended = act_.attended.Rows(0, rows);
-  const DeviceMatrix q = Project(weights, normed, down);
+  const DeviceMatrix q = Project(weights, normed, batch.num_generated_rows, down);
   mla_.NormRopeWrite({.latent = down.Columns(config_.down_query_width(), shape.cache_dim()),
                       .q = q,
                       .shape = shape,
@@ -147,25 +147,26 @@ void MlaBlock::Forward(const MlaWeights& weights, const Batch& batch, const Devi
                    }
                  });
   }
-  ops_.Apply(*weights.output, attended, delta);
+  ops_.Apply(*weights.output, attended, delta, batch.num_generated_rows);
 }
 
 DeviceMatrix MlaBlock::Project(const MlaWeights& weights, const DeviceMatrix& normed,
-                               const DeviceMatrix& down) {
+                               int64_t num_generated, const DeviceMatrix& down) {
   const MlaShape& shape = config_.shape;
   const int64_t query_width = config_.down_query_width();
-  ops_.Apply(*weights.down, normed, down.Columns(0, weights.down->out_features()));
+  ops_.Apply(*weights.down, normed, down.Columns(0, weights.down->out_features()), num_generated);
   if (shape.rope_per_head) {
     ops_.Apply(
         *weights.up.rope_key, down.Columns(query_width, shape.latent_dim),
-        down.Columns(query_width + shape.latent_dim, int64_t{shape.num_heads} * shape.rope_dim));
+        down.Columns(query_width + shape.latent_dim, int64_t{shape.num_heads} * shape.rope_dim),
+        num_generated);
   }
   const DeviceMatrix queries = down.Columns(0, query_width);
   if (config_.query_rank == 0) return queries;
   const DeviceMatrix low_rank = act_.query.Rows(0, normed.rows);
   const DeviceMatrix q = act_.q.Rows(0, normed.rows);
   ops_.Normalise(queries, weights.query_norm, low_rank);
-  ops_.Apply(*weights.query_up, low_rank, q);
+  ops_.Apply(*weights.query_up, low_rank, q, num_generated);
   return q;
 }
 
@@ -181,7 +182,7 @@ void MlaBlock::AttendGenerated(const MlaWeights& weights, const Batch& batch, co
     products_[h] = {
         weights.up.key[h].get(),
         queries.Columns(int64_t{h} * shape.head_dim() + shape.nope_begin(), shape.nope_dim),
-        q_latent.Columns(int64_t{h} * shape.latent_dim, shape.latent_dim)};
+        q_latent.Columns(int64_t{h} * shape.latent_dim, shape.latent_dim), rows};
   }
   ops_.ApplyGroup(products_);
   mla_.Absorbed({.q_latent = q_latent,
@@ -195,7 +196,7 @@ void MlaBlock::AttendGenerated(const MlaWeights& weights, const Batch& batch, co
   for (int h = 0; h < shape.num_heads; ++h) {
     products_[h] = {weights.up.value[h].get(),
                     o_latent.Columns(int64_t{h} * shape.latent_dim, shape.latent_dim),
-                    attended.Columns(int64_t{h} * shape.value_dim, shape.value_dim)};
+                    attended.Columns(int64_t{h} * shape.value_dim, shape.value_dim), rows};
   }
   ops_.ApplyGroup(products_);
 }

@@ -87,7 +87,7 @@ class MlaBlock {
   static Activations Lay(const MlaConfig& config, DType act_dtype, int64_t max_rows, void* base,
                          size_t& bytes);
   // Queries of all heads, before rotation.
-  DeviceMatrix Project(const MlaWeights& weights, const DeviceMatrix& normed,
+  DeviceMatrix Project(const MlaWeights& weights, const DeviceMatrix& normed, int64_t num_generated,
                        const DeviceMatrix& down);
   void AttendGenerated(const MlaWeights& weights, const Batch& batch, const DeviceMatrix& q,
                        int64_t first_row, int64_t rows);

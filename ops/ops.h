@@ -96,6 +96,9 @@ struct Product {
   const Linear* linear;
   DeviceMatrix x;  // act [M, K]
   DeviceMatrix y;  // act or fp32 [M, N]
+  // Rows [0, num_generated) are of generated positions or logits, the rest of prompts. A backend
+  // may compute the two kinds by different kernels, and each row by its kind's alone.
+  int64_t num_generated = 0;
 };
 
 struct RouterParams : RouterRules {
@@ -144,11 +147,14 @@ class Ops {
   virtual void Normalise(const DeviceMatrix& x, const Norm& norm, const DeviceMatrix& out) = 0;
   virtual void AddNormalise(const AddNormaliseArgs& args) = 0;
 
-  // y = x W^T + b. x act [M, K], y act or fp32 [M, N].
-  virtual void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) = 0;
-  // All of them, in parallel across products too; the same bits as by Apply. No y may overlap an x
-  // or another y.
+  // y = x W^T + b for each product, in parallel across products too; the same bits as one by one.
+  // No y may overlap an x or another y.
   virtual void ApplyGroup(absl::Span<const Product> products) = 0;
+  void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y,
+             int64_t num_generated = 0) {
+    const Product product{&linear, x, y, num_generated};
+    ApplyGroup(absl::MakeConstSpan(&product, 1));
+  }
 
   // out = activation(gate) * up, where gate_up act [T, 2F] holds gate in its first F columns and up
   // in its last F. out act [T, F].

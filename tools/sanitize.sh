@@ -18,7 +18,7 @@ case "$sanitizer" in
     targets=(core_thread_pool_test engine_engine_test engine_invariance_test
              tokenizer_thread_test server_e2e_test server_lifecycle_test
              server_transport_test)
-    tests=(-R "^($(IFS='|'; echo "${targets[*]}"))" -E 'Invariance\.(Among|InChunks|After|From)')
+    tests=(-R "^($(IFS='|'; echo "${targets[*]}"))" -E 'Invariance\.(OfEvery.*_(portable|avx2)|Among|InChunks|After|From)')
     # gRPC and Abseil as packaged are not instrumented.
     export TSAN_OPTIONS="suppressions=$PWD/tests/testing/tsan_suppressions.txt"
     ;;

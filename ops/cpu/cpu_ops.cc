@@ -97,11 +97,6 @@ class CpuOps : public Ops {
     RunNorm(args.residual, &args.delta, args.norm, args.out, start);
   }
 
-  void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) override {
-    const Product product{&linear, x, y};
-    ApplyGroup(absl::MakeConstSpan(&product, 1));
-  }
-
   void ApplyGroup(absl::Span<const Product> products) override {
     for (const Product& product : products) {
       const auto& own = static_cast<const PackedLinear&>(*product.linear);

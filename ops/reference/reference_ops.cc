@@ -177,23 +177,21 @@ class ReferenceOps : public Ops {
     if (args.into_residual) Normalise(args.residual, args.norm, args.residual);
   }
 
-  void Apply(const Linear& linear, const DeviceMatrix& x, const DeviceMatrix& y) override {
-    const auto& own = static_cast<const ReferenceLinear&>(linear);
-    CheckApply(own, own.act_dtype(), x, y);
-    std::vector<double> row(x.cols);
-    for (int64_t m = 0; m < y.rows; ++m) {
-      for (int64_t k = 0; k < x.cols; ++k) row[k] = LoadElement(x, m, k);
-      for (int64_t n = 0; n < y.cols; ++n) {
-        double sum = own.bias()[n];
-        const float* w = own.weight() + n * x.cols;
-        for (int64_t k = 0; k < x.cols; ++k) sum += row[k] * w[k];
-        StoreElement(y, m, n, static_cast<float>(sum));
+  void ApplyGroup(absl::Span<const Product> products) override {
+    for (const auto& [linear, x, y, num_generated] : products) {
+      const auto& own = static_cast<const ReferenceLinear&>(*linear);
+      CheckApply(own, own.act_dtype(), x, y);
+      std::vector<double> row(x.cols);
+      for (int64_t m = 0; m < y.rows; ++m) {
+        for (int64_t k = 0; k < x.cols; ++k) row[k] = LoadElement(x, m, k);
+        for (int64_t n = 0; n < y.cols; ++n) {
+          double sum = own.bias()[n];
+          const float* w = own.weight() + n * x.cols;
+          for (int64_t k = 0; k < x.cols; ++k) sum += row[k] * w[k];
+          StoreElement(y, m, n, static_cast<float>(sum));
+        }
       }
     }
-  }
-
-  void ApplyGroup(absl::Span<const Product> products) override {
-    for (const Product& product : products) Apply(*product.linear, product.x, product.y);
   }
 
   void GatedActivation(const ActivationParams& activation, const DeviceMatrix& gate_up,
