@@ -103,19 +103,16 @@ class PairSorter {
   QUIRE_DEVICE void TurnCountsIntoPlaces() {
     const int x = ThreadIndex();
     const bool is_expert = x < p_.num_experts;
-    int here = 0, before = 0, total = 0;  // of expert x: in this block, in those before it, in all
-    if (is_expert) {
+    int before = 0, total = 0;  // of expert x: pairs in the blocks before this one, and in all
+    if (is_expert && GridX() == 1) {
       for (int warp = 0; warp < p_.sorting_warps; ++warp) {
-        here += next_.Load(warp * p_.num_experts + x);
+        total += next_.Load(warp * p_.num_experts + x);
       }
-      total = here;
-      if (GridX() > 1) {
-        total = 0;
-        for (int64_t block = 0; block < GridX(); ++block) {
-          const int count = p_.counts.Load(block * p_.num_experts + x);
-          if (block < BlockX()) before += count;
-          total += count;
-        }
+    } else if (is_expert) {
+      for (int64_t block = 0; block < GridX(); ++block) {
+        const int count = p_.counts.Load(block * p_.num_experts + x);
+        if (block < BlockX()) before += count;
+        total += count;
       }
     }
     const int start = SumBefore(total);
@@ -166,7 +163,7 @@ class PairSorter {
     if (is_pair) {
       if (rank == 0) next_.Store(at, next + CountBits(same));
       p_.place.Store(pair, next + rank);
-      p_.source_row.Store(next + rank, static_cast<int32_t>(pair / p_.top_k));
+      p_.source_row.Store(next + rank, static_cast<int32_t>(pair) / p_.top_k);
     }
     WarpBarrier();
   }

@@ -12,7 +12,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <limits>
 
 #include "core/cuda/launch_shape.h"
 #include "core/cuda/primitives/barrier.cuh"
@@ -27,7 +26,7 @@
 
 namespace quire::QUIRE_CUDA_TARGET {
 
-inline constexpr float kLowest = -std::numeric_limits<float>::infinity();
+inline constexpr float kLowest = std::bit_cast<float>(0xff800000U);  // -infinity
 
 struct RouteParams {
   RouterRules rules;
