@@ -109,6 +109,18 @@ TEST(CudaPrimitives, ReductionsHaveOneOrderAndReachEveryThread) {
   });
 }
 
+TEST(CudaPrimitives, TheGreatestOfAWarpReachesEveryLane) {
+  RunBlock(64, 0, [] {
+    const uint32_t value = (ThreadIndex() * 0x9e3779b9U) ^ 0x80000000U;
+    uint32_t want = 0;
+    for (uint32_t lane = 0; lane < 32; ++lane) {
+      want = std::max(want, ((WarpIndex() * 32 + lane) * 0x9e3779b9U) ^ 0x80000000U);
+    }
+    EXPECT_EQ(WarpGreatest(value), want);
+    EXPECT_EQ(WarpGreatest(0), 0U);
+  });
+}
+
 TEST(CudaPrimitives, AMaximumKeepsNan) {
   EXPECT_TRUE(std::isnan(Maximum()(NAN, 1.0F)));
   EXPECT_TRUE(std::isnan(Maximum()(1.0F, NAN)));
@@ -132,8 +144,25 @@ TEST(CudaPrimitives, FastFunctionsStayWithinTheirErrors) {
     EXPECT_NEAR(FastRsqrt(x + 127.0F) * std::sqrt(double{x} + 127.0), 1.0, 0x1p-22);
     EXPECT_NEAR(FastTanh(x / 16), std::tanh(double{x} / 16), 0x1p-10);
   }
+  for (float x : {1.0F, 3.0F, -0.7F, 1e30F, 1e-37F}) {
+    EXPECT_NEAR(FastReciprocal(x) * double{x}, 1.0, 0x1p-23);
+  }
+  EXPECT_EQ(FastReciprocal(0x1.1p126F), 0.0F);
+  EXPECT_EQ(FastReciprocal(INFINITY), 0.0F);
   EXPECT_EQ(FastExp2(-200.0F), 0.0F);
   EXPECT_EQ(FastExp2(-INFINITY), 0.0F);
+}
+
+TEST(CudaPrimitives, ProductsAreRoundedByThemselves) {
+  const float x = 1.0F + 0x1p-12F;  // x^2 = 1 + 2^-11 + 2^-24, a tie
+  EXPECT_EQ(Multiply(x, x) - 1.0F, 0x1p-11F);
+  EXPECT_EQ(Fma(x, x, -1.0F), 0x1p-11F + 0x1p-24F);
+}
+
+TEST(CudaPrimitives, BitsAreCounted) {
+  EXPECT_EQ(CountBits(0), 0);
+  EXPECT_EQ(CountBits(0x80010011U), 4);
+  EXPECT_EQ(CountBits(~0U), 32);
 }
 
 // 8x8 matrices that lie in rows of `stride` numbers.

@@ -63,6 +63,24 @@ QUIRE_DEVICE float Fma(float a, float b, float c) {
 #endif
 }
 
+// a b, rounded by itself: no compiler makes a fused sum of it and what it is added to.
+QUIRE_DEVICE float Multiply(float a, float b) {
+#if QUIRE_EMULATED
+  return a * b;
+#else
+  return __fmul_rn(a, b);
+#endif
+}
+
+// How many of them are ones.
+QUIRE_DEVICE int CountBits(uint32_t bits) {
+#if QUIRE_EMULATED
+  return std::popcount(bits);
+#else
+  return __popc(bits);
+#endif
+}
+
 // 2^x, within 2 units in the last place; results below 2^-126 are 0.
 QUIRE_DEVICE float FastExp2(float x) {
 #if QUIRE_EMULATED
@@ -82,6 +100,18 @@ QUIRE_DEVICE float FastRsqrt(float x) {
 #else
   float value;
   asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(x));
+  return value;
+#endif
+}
+
+// 1 / x, within 1 unit in the last place; results below 2^-126 are 0.
+QUIRE_DEVICE float FastReciprocal(float x) {
+#if QUIRE_EMULATED
+  const float value = 1.0F / x;
+  return std::fabs(value) < 0x1p-126F ? std::copysign(0.0F, value) : value;
+#else
+  float value;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(x));
   return value;
 #endif
 }

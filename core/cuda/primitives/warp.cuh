@@ -151,6 +151,16 @@ QUIRE_DEVICE T WarpReduce(T value, Combine combine, Place place = Place::Here())
   return value;
 }
 
+// The greatest number of the warp's, in all lanes.
+QUIRE_DEVICE uint32_t WarpGreatest(uint32_t value, [[maybe_unused]] Place place = Place::Here()) {
+#if QUIRE_EMULATED
+  return WarpReduce(
+      value, [](uint32_t a, uint32_t b) { return a > b ? a : b; }, place);
+#else
+  return __reduce_max_sync(kAllLanes, value);
+#endif
+}
+
 }  // namespace quire::QUIRE_CUDA_TARGET
 
 #endif  // QUIRE_CORE_CUDA_PRIMITIVES_WARP_CUH_

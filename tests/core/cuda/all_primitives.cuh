@@ -23,7 +23,7 @@ inline constexpr int kAllThreads = 64;
 inline constexpr int kAllInputs = 1024;  // small integers
 inline constexpr int kAllRecords = 96;   // of a thread, at most
 inline constexpr int kAllFast =
-    3;  // records, the first ones, that agree to 2^-10 and not to the bit
+    4;  // records, the first ones, that agree to 2^-10 and not to the bit
 
 struct AllPrimitivesParams {
   Global<const float> x;         // [kAllInputs]
@@ -57,9 +57,12 @@ QUIRE_DEVICE void RecordNumbers(Recorder& record, float x) {
   record(FastExp2(x * 0.37F));
   record(FastRsqrt(x * x + 0.3F));
   record(FastTanh(x * 0.11F));
+  record(FastReciprocal(x * x + 0.3F));
   record(ExactRsqrt(x * x + 0.3F));
   record(ExactDivide(x, 3.0F));
   record(Fma(x, 1.1F, 0.7F));
+  record(Multiply(x, 1.1F) + 0.7F);
+  record(CountBits(std::bit_cast<uint32_t>(x)));
   record(PackBf16(x * 1.01F, x * 0.003F));
   record(uint32_t{Narrow<bf16>(x * 1.01F).bits});
   record(ToTf32(x * 1.001F));
@@ -75,6 +78,7 @@ QUIRE_DEVICE void RecordWarp(Recorder& record, int x) {
   record(AnyLane(x > 7));
   record(AllLanes(x > -9));
   record(WarpReduce<8>(x, Plus()));
+  record(WarpGreatest(static_cast<uint32_t>(x)));
   if (lane % 2 == 1) {
     record(ShuffleXor(x, 2, 0xaaaaaaaaU));
   } else {
