@@ -59,8 +59,10 @@ QUIRE_DEVICE void StoreChunk(Global<T> row, int begin, int count, const float (&
   }
 }
 
-// On the host: whether chunks can be loaded as packs.
-inline bool IsAligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
+// Whether chunks can be loaded as packs.
+QUIRE_HOST_DEVICE bool IsAligned(const void* data) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
 inline bool HasAlignedRows(const DeviceMatrix& m) {
   const int64_t row_bytes = m.row_stride * static_cast<int64_t>(DTypeBytes(m.dtype));
   return IsAligned(m.data) && (m.rows <= 1 || row_bytes % 16 == 0);

@@ -1,0 +1,203 @@
+#include "attention/cuda/cuda_attention.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "attention/attention_checks.h"
+#include "attention/cuda/gqa_args.h"
+#include "attention/cuda/gqa_decode_args.h"
+#include "attention/cuda/launch_gqa_decode.h"
+#include "attention/cuda/launch_gqa_prefill.h"
+#include "attention/cuda/launch_rope.h"
+#include "attention/cuda/make_rope_args.h"
+#include "core/check.h"
+#include "core/status_macros.h"
+
+namespace quire {
+namespace {
+
+GqaShapeArgs ShapeArgs(const GqaShape& shape) {
+  return {.num_heads = shape.num_heads,
+          .num_kv_heads = shape.num_kv_heads,
+          .head_dim = shape.head_dim,
+          .value_dim = shape.value_dim,
+          .window = shape.window};
+}
+
+ScoreRuleArgs RuleArgs(const ScoreRules& rules, float scale) {
+  return {.scale = scale,
+          .softcap = rules.softcap,
+          .alibi_slopes = rules.alibi_slopes,
+          .bias = rules.bias.data,
+          .bias_head_stride = rules.bias.head_stride,
+          .bias_row_stride = rules.bias.row_stride,
+          .sink_logits = rules.sink_logits};
+}
+
+GqaPrefillArgs PrefillArgs(const GqaParams& params, const AttentionBatch& batch) {
+  const KvPrefix& prefix = params.prefix;
+  return {.qkv = params.qkv,
+          .out = params.out,
+          .shape = ShapeArgs(params.shape),
+          .scores = RuleArgs(params.scores, params.scale),
+          .pages = {.base = params.kv.base,
+                    .page_stride_bytes = params.kv.page_stride_bytes,
+                    .block_tokens = params.kv.layout.block_tokens,
+                    .dtype = params.kv.layout.dtype},
+          .first_row = params.num_generated,
+          .num_entries = static_cast<int>(batch.kv_len.size),
+          .query_start = batch.query_start.data,
+          .kv_len = batch.kv_len.data,
+          .table_start = batch.table_start.data,
+          .first_block = batch.first_block.data,
+          .blocks = batch.blocks.data,
+          .prefix_tokens = prefix.tokens,
+          .prefix_shared = prefix.shared,
+          .shared_blocks = prefix.blocks.data,
+          .prefix_start = batch.prefix_start.data,
+          .prefix_blocks = batch.prefix_blocks.data,
+          .q2 = prefix.q2};
+}
+
+// Rows from `row` on, where there is a matrix.
+DeviceMatrix From(const DeviceMatrix& m, int64_t row, int64_t count) {
+  return m.data == nullptr ? m : m.Rows(row, count);
+}
+
+class CudaAttention : public Attention {
+ public:
+  CudaAttention(DeviceQueue& queue, const CudaAttentionLimits& limits)
+      : queue_(queue), limits_(limits), staged_pairs_(2 * limits.page_copies) {}
+
+  absl::Status TakeMemory(DeviceMemory& memory) {
+    const int64_t splits = MaxSplits(limits_.max_context, /*window=*/0, limits_.prefix_tokens);
+    QUIRE_ASSIGN_OR_RETURN(
+        plan_, memory.Allocate(GqaDecodePlanSize(limits_.rows_at_once, splits) * sizeof(int32_t),
+                               "activations"));
+    QUIRE_ASSIGN_OR_RETURN(
+        workspace_, memory.Allocate(GqaDecodeWorkspaceSize(limits_.rows_at_once, splits,
+                                                           limits_.num_heads, limits_.value_dim) *
+                                        sizeof(float),
+                                    "activations"));
+    QUIRE_ASSIGN_OR_RETURN(pairs_,
+                           memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
+    return absl::OkStatus();
+  }
+
+  void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) override {
+    CheckNormRopeWriteShapes(params, batch);
+    if (params.qkv.rows > 0) cuda::NormRope(queue_, MakeNormRopeWriteArgs(params, batch));
+  }
+
+  void NormRope(const NormRopeWriteParams& params, DeviceArray<const int32_t> rope_rows) override {
+    CheckNormRopeShapes(params, rope_rows);
+    if (params.qkv.rows > 0) cuda::NormRope(queue_, MakeNormRopeArgs(params, rope_rows));
+  }
+
+  // A generated row and one of a prompt have kernels of their own, whatever else is in the batch.
+  void Gqa(const GqaParams& params, const AttentionBatch& batch) override {
+    CheckGqaShapes(params, batch);
+    for (int64_t row = 0; row < params.num_generated; row += limits_.rows_at_once) {
+      Decode(params, batch, row, std::min(limits_.rows_at_once, params.num_generated - row));
+    }
+    if (params.num_generated < params.qkv.rows) {
+      cuda::GqaPrefill(queue_, PrefillArgs(params, batch));
+    }
+  }
+
+  void Encode(const EncoderParams& params, DeviceArray<const int32_t> query_start) override {
+    CheckEncodeShapes(params, query_start);
+    if (params.qkv.rows == 0) return;
+    cuda::Encode(queue_, {.qkv = params.qkv,
+                          .out = params.out,
+                          .shape = ShapeArgs(params.shape),
+                          .scores = RuleArgs(params.scores, params.scale),
+                          .num_sequences = static_cast<int>(query_start.size - 1),
+                          .query_start = query_start.data});
+  }
+
+  void CopyPages(const PagedKvView& kv,
+                 absl::Span<const std::pair<BlockId, BlockId>> pages) override {
+    for (size_t begin = 0; begin < pages.size(); begin += limits_.page_copies) {
+      const auto some = pages.subspan(begin, limits_.page_copies);
+      int32_t* out = staged_pairs_.data();
+      for (const auto& [source, target] : some) {
+        *out++ = source;
+        *out++ = target;
+      }
+      const auto size = static_cast<int64_t>(2 * some.size());
+      queue_.CopyToDevice(pairs_.data(), staged_pairs_.data(), size * sizeof(int32_t));
+      cuda::CopyPages(queue_,
+                      {.kv = kv, .pairs = {static_cast<const int32_t*>(pairs_.data()), size}});
+    }
+  }
+
+ private:
+  static int64_t MaxSplits(int64_t context, int window, int prefix_tokens) {
+    return GqaDecodeMaxSplits(context, window, prefix_tokens);
+  }
+
+  // Rows [first_row, first_row + rows).
+  void Decode(const GqaParams& params, const AttentionBatch& batch, int64_t first_row,
+              int64_t rows) {
+    const DeviceArray<const int32_t> lengths = batch.host().kv_len;
+    const int32_t longest =
+        lengths.size == 0 ? 0 : *std::max_element(lengths.data, lengths.data + lengths.size);
+    const KvPrefix& prefix = params.prefix;
+    const int64_t splits = MaxSplits(longest, params.shape.window, prefix.tokens);
+    QUIRE_CHECK_LE(GqaDecodePlanSize(rows, splits) * sizeof(int32_t), plan_.bytes());
+    QUIRE_CHECK_LE(
+        GqaDecodeWorkspaceSize(rows, splits, params.shape.num_heads, params.shape.value_dim) *
+            sizeof(float),
+        workspace_.bytes());
+    const GqaDecodePlanArgs plan{.first_row = first_row,
+                                 .num_rows = rows,
+                                 .max_splits = splits,
+                                 .window = params.shape.window,
+                                 .block_tokens = params.kv.layout.block_tokens,
+                                 .prefix_tokens = prefix.tokens,
+                                 .prefix_shared = prefix.shared,
+                                 .query_start = batch.query_start,
+                                 .positions = batch.positions,
+                                 .table_start = batch.table_start,
+                                 .first_block = batch.first_block,
+                                 .prefix_start = batch.prefix_start,
+                                 .plan = static_cast<int32_t*>(plan_.data())};
+    cuda::GqaDecodePlan(queue_, plan);
+    cuda::GqaDecode(queue_, {.plan = plan,
+                             .qkv = params.qkv,
+                             .q2 = prefix.q2,
+                             .out = params.out,
+                             .num_heads = params.shape.num_heads,
+                             .scale = params.scale,
+                             .kv = params.kv,
+                             .blocks = batch.blocks,
+                             .prefix_blocks = prefix.shared ? prefix.blocks : batch.prefix_blocks,
+                             .softcap = params.scores.softcap,
+                             .alibi_slopes = params.scores.alibi_slopes,
+                             .bias = params.scores.bias.data,
+                             .bias_head_stride = params.scores.bias.head_stride,
+                             .bias_row_stride = params.scores.bias.row_stride,
+                             .sink_logits = params.scores.sink_logits,
+                             .workspace = static_cast<float*>(workspace_.data())});
+  }
+
+  DeviceQueue& queue_;
+  const CudaAttentionLimits limits_;
+  std::vector<int32_t> staged_pairs_;
+  DeviceBuffer plan_;
+  DeviceBuffer workspace_;
+  DeviceBuffer pairs_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Attention>> MakeCudaAttention(DeviceQueue& queue,
+                                                             DeviceMemory& memory,
+                                                             const CudaAttentionLimits& limits) {
+  auto attention = std::make_unique<CudaAttention>(queue, limits);
+  QUIRE_RETURN_IF_ERROR(attention->TakeMemory(memory));
+  return attention;
+}
+
+}  // namespace quire

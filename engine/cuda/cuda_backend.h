@@ -1,0 +1,32 @@
+// The CUDA backend, over whatever stands for the device: a GPU (open_cuda_device.h), or the
+// emulation in tests.
+#ifndef QUIRE_ENGINE_CUDA_CUDA_BACKEND_H_
+#define QUIRE_ENGINE_CUDA_CUDA_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/cuda/device_queue.h"
+#include "core/device_memory.h"
+#include "engine/backend.h"
+#include "ops/cuda/prompt_gemm.h"
+
+namespace quire {
+
+// In the order in which they borrow from each other.
+struct CudaDevice {
+  std::string name;  // for people
+  std::unique_ptr<DeviceMemory> memory;
+  std::unique_ptr<DeviceQueue> queue;
+  std::unique_ptr<PromptGemm> prompt_gemm;  // or null: see CudaOpsOptions
+};
+
+// RESOURCE_EXHAUSTED when memory ends.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(CudaDevice device,
+                                                         const BackendOptions& options,
+                                                         const ModelConfig& model);
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_CUDA_CUDA_BACKEND_H_

@@ -1,0 +1,17 @@
+#ifndef QUIRE_ENGINE_CUDA_OPEN_CUDA_DEVICE_H_
+#define QUIRE_ENGINE_CUDA_OPEN_CUDA_DEVICE_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "engine/cuda/cuda_backend.h"
+
+namespace quire {
+
+// The first GPU, with up to `memory_fraction` of its memory, for batches of max_rows rows.
+// FAILED_PRECONDITION where there is none, or one that is too old.
+absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows);
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_CUDA_OPEN_CUDA_DEVICE_H_
