@@ -99,7 +99,8 @@ struct MlaPrefillParams {
 // What the memory of the calls is made for. Another shape or more rows are CHECKed.
 struct MlaLimits {
   MlaShape shape;
-  int64_t max_rows = 0;  // T of a batch
+  int64_t max_rows = 0;     // T of a batch
+  int64_t max_context = 0;  // tokens of a sequence
   DType cache_dtype = DType::kBFloat16;
 };
 

@@ -48,7 +48,10 @@ struct BackendOptions {
   std::string device = "auto";   // auto, cpu, cuda
   std::string cpu_isa = "auto";  // see core/cpu/cpu_isa.h
   int threads = 0;               // 0: as many as the CPUs that this process may use
-  int64_t max_batch_tokens = 0;  // rows of one step at most: sizes scratch memory
+  double gpu_memory_fraction = 0.9;  // that may be taken, of a GPU's
+  // Rows of one step, and tokens of a sequence, at most: they size scratch memory.
+  int64_t max_batch_tokens = 0;
+  int64_t max_context = 0;
 };
 
 using BackendMaker = absl::StatusOr<std::unique_ptr<Backend>> (*)(const BackendOptions& options,

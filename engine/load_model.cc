@@ -67,8 +67,13 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   } else {
     QUIRE_ASSIGN_OR_RETURN(source, OpenCheckpoint(options.model));
   }
+  SchedulerConfig scheduler;
+  scheduler.max_batch_tokens = options.max_batch_tokens;
+  scheduler.max_num_sequences = options.max_num_sequences;
+  QUIRE_RETURN_IF_ERROR(PlanContext(options, scheduler));
   BackendOptions backend = options.backend;
   backend.max_batch_tokens = options.max_batch_tokens;
+  backend.max_context = scheduler.context_tokens;
   QUIRE_ASSIGN_OR_RETURN(backend_, options.make_backend(backend, config_));
   device_ = backend_->Describe();
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
@@ -76,13 +81,10 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   if (config_.mla) {
     QUIRE_ASSIGN_OR_RETURN(mla_, backend_->MakeMla({.shape = config_.mla->shape,
                                                     .max_rows = options.max_batch_tokens,
+                                                    .max_context = scheduler.context_tokens,
                                                     .cache_dtype = act_dtype_}));
   }
 
-  SchedulerConfig scheduler;
-  scheduler.max_batch_tokens = options.max_batch_tokens;
-  scheduler.max_num_sequences = options.max_num_sequences;
-  QUIRE_RETURN_IF_ERROR(PlanContext(options, scheduler));
   scheduler.pipeline_depth = backend_->pipeline_depth();
   scheduler.share_generated_blocks = backend_->prefill_equals_decode() && !config_.mla;
   scheduler.whole_prompts = config_.is_encoder;

@@ -16,6 +16,10 @@
 namespace quire {
 namespace {
 
+// What the splits of rows that decode together may take.
+constexpr int64_t kWorkspaceBytes = int64_t{128} << 20;
+constexpr size_t kPageCopies = 64;  // of a launch
+
 GqaShapeArgs ShapeArgs(const GqaShape& shape) {
   return {.num_heads = shape.num_heads,
           .num_kv_heads = shape.num_kv_heads,
@@ -67,20 +71,21 @@ DeviceMatrix From(const DeviceMatrix& m, int64_t row, int64_t count) {
 class CudaAttention : public Attention {
  public:
   CudaAttention(DeviceQueue& queue, const CudaAttentionLimits& limits)
-      : queue_(queue), limits_(limits), staged_pairs_(2 * limits.page_copies) {}
+      : queue_(queue), limits_(limits), staged_pairs_(2 * kPageCopies) {
+    const int64_t row_bytes = std::max<int64_t>(1, WorkspaceBytes(1));
+    rows_at_once_ = std::clamp<int64_t>(kWorkspaceBytes / row_bytes, 1,
+                                        std::max<int64_t>(1, limits.max_rows));
+  }
 
   absl::Status TakeMemory(DeviceMemory& memory) {
-    const int64_t splits = MaxSplits(limits_.max_context, /*window=*/0, limits_.prefix_tokens);
+    if (limits_.num_heads > 0) {
+      const int64_t numbers = GqaDecodePlanSize(rows_at_once_, limits_.max_splits);
+      QUIRE_ASSIGN_OR_RETURN(plan_, memory.Allocate(numbers * sizeof(int32_t), "activations"));
+      QUIRE_ASSIGN_OR_RETURN(workspace_,
+                             memory.Allocate(WorkspaceBytes(rows_at_once_), "activations"));
+    }
     QUIRE_ASSIGN_OR_RETURN(
-        plan_, memory.Allocate(GqaDecodePlanSize(limits_.rows_at_once, splits) * sizeof(int32_t),
-                               "activations"));
-    QUIRE_ASSIGN_OR_RETURN(
-        workspace_, memory.Allocate(GqaDecodeWorkspaceSize(limits_.rows_at_once, splits,
-                                                           limits_.num_heads, limits_.value_dim) *
-                                        sizeof(float),
-                                    "activations"));
-    QUIRE_ASSIGN_OR_RETURN(pairs_,
-                           memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
+        pairs_, memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
     return absl::OkStatus();
   }
 
@@ -97,8 +102,8 @@ class CudaAttention : public Attention {
   // A generated row and one of a prompt have kernels of their own, whatever else is in the batch.
   void Gqa(const GqaParams& params, const AttentionBatch& batch) override {
     CheckGqaShapes(params, batch);
-    for (int64_t row = 0; row < params.num_generated; row += limits_.rows_at_once) {
-      Decode(params, batch, row, std::min(limits_.rows_at_once, params.num_generated - row));
+    for (int64_t row = 0; row < params.num_generated; row += rows_at_once_) {
+      Decode(params, batch, row, std::min(rows_at_once_, params.num_generated - row));
     }
     if (params.num_generated < params.qkv.rows) {
       cuda::GqaPrefill(queue_, PrefillArgs(params, batch));
@@ -118,8 +123,8 @@ class CudaAttention : public Attention {
 
   void CopyPages(const PagedKvView& kv,
                  absl::Span<const std::pair<BlockId, BlockId>> pages) override {
-    for (size_t begin = 0; begin < pages.size(); begin += limits_.page_copies) {
-      const auto some = pages.subspan(begin, limits_.page_copies);
+    for (size_t begin = 0; begin < pages.size(); begin += kPageCopies) {
+      const auto some = pages.subspan(begin, kPageCopies);
       int32_t* out = staged_pairs_.data();
       for (const auto& [source, target] : some) {
         *out++ = source;
@@ -133,8 +138,9 @@ class CudaAttention : public Attention {
   }
 
  private:
-  static int64_t MaxSplits(int64_t context, int window, int prefix_tokens) {
-    return GqaDecodeMaxSplits(context, window, prefix_tokens);
+  int64_t WorkspaceBytes(int64_t rows) const {
+    return GqaDecodeWorkspaceSize(rows, limits_.max_splits, limits_.num_heads, limits_.value_dim) *
+           static_cast<int64_t>(sizeof(float));
   }
 
   // Rows [first_row, first_row + rows).
@@ -144,12 +150,10 @@ class CudaAttention : public Attention {
     const int32_t longest =
         lengths.size == 0 ? 0 : *std::max_element(lengths.data, lengths.data + lengths.size);
     const KvPrefix& prefix = params.prefix;
-    const int64_t splits = MaxSplits(longest, params.shape.window, prefix.tokens);
-    QUIRE_CHECK_LE(GqaDecodePlanSize(rows, splits) * sizeof(int32_t), plan_.bytes());
-    QUIRE_CHECK_LE(
-        GqaDecodeWorkspaceSize(rows, splits, params.shape.num_heads, params.shape.value_dim) *
-            sizeof(float),
-        workspace_.bytes());
+    const int64_t splits = GqaDecodeMaxSplits(longest, params.shape.window, prefix.tokens);
+    QUIRE_CHECK_LE(splits, limits_.max_splits);
+    QUIRE_CHECK_LE(params.shape.num_heads, limits_.num_heads);
+    QUIRE_CHECK_LE(params.shape.value_dim, limits_.value_dim);
     const GqaDecodePlanArgs plan{.first_row = first_row,
                                  .num_rows = rows,
                                  .max_splits = splits,
@@ -184,6 +188,7 @@ class CudaAttention : public Attention {
 
   DeviceQueue& queue_;
   const CudaAttentionLimits limits_;
+  int64_t rows_at_once_ = 0;  // whose splits are computed together
   std::vector<int32_t> staged_pairs_;
   DeviceBuffer plan_;
   DeviceBuffer workspace_;

@@ -14,13 +14,11 @@ namespace quire {
 
 // What device memory is taken for. More is CHECKed.
 struct CudaAttentionLimits {
-  // Rows whose splits are computed together: of more generated rows each such part takes a turn.
-  int64_t rows_at_once = 64;
-  int64_t max_context = 0;   // tokens of a sequence
-  int num_heads = 0;         // H
-  int value_dim = 0;         // Dv
-  int prefix_tokens = 0;     // of KvPrefix
-  int64_t page_copies = 64;  // of a launch of CopyPages
+  int64_t max_rows = 0;  // generated ones, of a batch
+  int num_heads = 0;     // H; 0: no decode
+  int value_dim = 0;     // Dv
+  // GqaDecodeMaxSplits of the longest sequence, in the layer that sees most of it.
+  int64_t max_splits = 1;
 };
 
 // Work goes to `queue` in order, and nothing waits. `queue` and `memory` outlive it. Caches of 16,

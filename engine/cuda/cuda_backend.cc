@@ -1,0 +1,109 @@
+#include "engine/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "attention/cuda/cuda_attention.h"
+#include "attention/cuda/cuda_mla.h"
+#include "attention/cuda/gqa_decode_args.h"
+#include "core/cpu/cpu_isa.h"
+#include "core/cpu/thread_pool.h"
+#include "core/cpu/usable_cpus.h"
+#include "core/status_macros.h"
+#include "engine/cuda/device_placement.h"
+#include "ops/cuda/cuda_ops.h"
+#include "ops/cuda/cuda_sampler.h"
+
+namespace quire {
+namespace {
+
+// The most splits that a row's keys make in any layer.
+int64_t MaxSplits(const ModelConfig& model, int64_t max_context) {
+  int64_t splits = 1;
+  for (const LayerConfig& layer : model.layers) {
+    const int prefix = std::max(layer.sinks, model.sink_tokens);
+    splits = std::max(splits, GqaDecodeMaxSplits(max_context, layer.window, prefix));
+  }
+  return splits;
+}
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(CudaDevice device, int threads) : device_(std::move(device)), pool_(threads) {}
+
+  absl::Status Start(const BackendOptions& options, const ModelConfig& model) {
+    QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
+    QUIRE_ASSIGN_OR_RETURN(ops_, MakeCudaOps(*device_.queue, *device_.memory, pool_,
+                                             {.max_rows = options.max_batch_tokens,
+                                              .max_width = model.hidden_size,
+                                              .isa = isa,
+                                              .prompt_gemm = device_.prompt_gemm.get()}));
+    CudaAttentionLimits limits;
+    if (!model.mla && !model.is_encoder) {
+      limits = {.max_rows = options.max_batch_tokens,
+                .num_heads = model.num_heads,
+                .value_dim = model.value_dim,
+                .max_splits = MaxSplits(model, options.max_context)};
+    }
+    QUIRE_ASSIGN_OR_RETURN(attention_, MakeCudaAttention(*device_.queue, *device_.memory, limits));
+    QUIRE_ASSIGN_OR_RETURN(
+        sampler_, MakeCudaSampler(*device_.queue, *device_.memory,
+                                  {.vocab_size = model.vocab_size,
+                                   .max_edits = std::max<int64_t>(1 << 16, 3 * model.vocab_size)}));
+    return absl::OkStatus();
+  }
+
+  DeviceMemory& memory() override { return *device_.memory; }
+  Ops& ops() override { return *ops_; }
+  Attention& attention() override { return *attention_; }
+  absl::StatusOr<std::unique_ptr<Mla>> MakeMla(const MlaLimits& limits) override {
+    return MakeCudaMla(*device_.queue, *device_.memory, limits);
+  }
+  Sampler& sampler() override { return *sampler_; }
+  absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,
+                                                         const BatchLimits& limits) override {
+    QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<BatchPlacement> placement,
+                           DevicePlacement::Create(limits, *device_.queue, *device_.memory));
+    return MakeInlineExecutor(decoder, *sampler_, std::move(placement));
+  }
+
+  std::string Describe() const override { return absl::StrCat("cuda (", device_.name, ")"); }
+
+  // Kernels compute in bfloat16 or float32; float16 checkpoints lose three bits of their weights.
+  absl::StatusOr<DType> ActDType(DType stored, std::optional<DType> wanted) const override {
+    if (wanted == DType::kFloat16) {
+      return absl::InvalidArgumentError(
+          "--dtype float16: the CUDA backend computes in bfloat16 or float32; use one of these, or "
+          "auto");
+    }
+    const DType chosen = wanted.value_or(stored);
+    return chosen == DType::kFloat16 ? DType::kBFloat16 : chosen;
+  }
+
+  int pipeline_depth() const override { return 1; }
+  bool prefill_equals_decode() const override { return false; }
+  int default_block_tokens() const override { return 64; }
+
+ private:
+  // In the order in which they borrow from each other.
+  CudaDevice device_;
+  ThreadPool pool_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Attention> attention_;
+  std::unique_ptr<Sampler> sampler_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(CudaDevice device,
+                                                         const BackendOptions& options,
+                                                         const ModelConfig& model) {
+  const int threads = options.threads > 0 ? options.threads : UsableCpus();
+  auto backend = std::make_unique<CudaBackend>(std::move(device), threads);
+  QUIRE_RETURN_IF_ERROR(backend->Start(options, model));
+  return backend;
+}
+
+}  // namespace quire
