@@ -27,11 +27,11 @@ struct GemmOperands {
   int n, k;
   Global<const T> x;
   int x_rows;
-  int64_t x_stride;
+  int x_stride;
   bool x_aligned;                    // rows begin at multiples of 16 bytes; so below
   Global<const int32_t> source_row;  // of x, for each row of y; or null
   Global<const T> weight;
-  int64_t weight_stride;
+  int weight_stride;
   bool weight_aligned;
   Global<const float> bias;  // or null
   Global<T> y;               // or null,
@@ -54,20 +54,20 @@ QUIRE_DEVICE int TileIndex(int row, int chunk) {
   return (row * 8 + (chunk ^ (row % 8))) * kPackOf16Bytes<T>;
 }
 
-// `count` numbers of `source` from `begin` on, then zeros, to the chunk at `to`. Only where
-// `aligned` it goes on beside the thread.
-template <typename T>
+// `count` numbers of `source` from `begin` on, then zeros, to the chunk at `to`. Aligned, it goes
+// on beside the thread.
+template <bool kAligned, typename T>
 QUIRE_DEVICE void CopyChunk(Shared<T> tile, int to, Global<const T> source, int64_t begin,
-                            int count, bool aligned) {
-  constexpr int kPack = kPackOf16Bytes<T>;
-  if (aligned) {
+                            int count) {
+  if constexpr (kAligned) {
     CopyAsync<16>(tile, to, source, begin, count * static_cast<int>(sizeof(T)));
-    return;
+  } else {
+    constexpr int kPack = kPackOf16Bytes<T>;
+    Pack<T, kPack> pack;
+    QUIRE_UNROLL
+    for (int i = 0; i < kPack; ++i) pack[i] = i < count ? source.Load(begin + i) : T{};
+    tile.template StorePack<kPack>(to, pack);
   }
-  Pack<T, kPack> pack;
-  QUIRE_UNROLL
-  for (int i = 0; i < kPack; ++i) pack[i] = i < count ? source.Load(begin + i) : T{};
-  tile.template StorePack<kPack>(to, pack);
 }
 
 // One thread's part in it. Calls in this order, each by all threads of the block: BeginWeights,
@@ -97,10 +97,7 @@ class GemmTile {
   }
   QUIRE_DEVICE void BeginTokens() {
     QUIRE_UNROLL
-    for (int j = 0; j < kTokenCopies; ++j) {
-      const int row = Row(j);
-      source_[j] = row < part_.tokens ? SourceRow(part_.first_token + row) : 0;
-    }
+    for (int j = 0; j < kTokenCopies; ++j) source_[j] = SourceRow(Row(j));
     QUIRE_UNROLL
     for (int stage = 0; stage + 1 < Shape::kStages; ++stage) {
       if (begin_ + stage < end_) CopyTokens(begin_ + stage, stage);
@@ -199,9 +196,12 @@ class GemmTile {
     const int left = p_.k - tile * kTileK - Chunk() * kPack;
     return left < 0 ? 0 : left < kPack ? left : kPack;
   }
-  QUIRE_DEVICE int SourceRow(int64_t row) const {
-    if (p_.source_row.is_null()) return static_cast<int>(row);
-    const int source = p_.source_row.Load(row);
+  // Of x, for a row of the tile; 0 where there is none.
+  QUIRE_DEVICE int SourceRow(int row) const {
+    if (row >= part_.tokens) return 0;
+    const int64_t y_row = part_.first_token + row;
+    if (p_.source_row.is_null()) return static_cast<int>(y_row);
+    const int source = p_.source_row.Load(y_row);
     DeviceCheck(source >= 0 && source < p_.x_rows);
     return source;
   }
@@ -214,23 +214,32 @@ class GemmTile {
 
   // What does not exist is zero.
   QUIRE_DEVICE void CopyWeights(int tile, int stage) const {
-    const int count = ChunkNumbers(tile);
-    QUIRE_UNROLL
-    for (int j = 0; j < kWeightCopies; ++j) {
+    const int count = ChunkNumbers(tile), begin = tile * kTileK + Chunk() * kPack;
+    const auto copy = [&](int j, auto aligned) {
       const int feature = part_.first_feature + Row(j);
-      const int64_t row = feature < p_.n ? feature : 0;
-      CopyChunk(StageWeights(stage), TileIndex<T>(Row(j), Chunk()), p_.weight,
-                row * p_.weight_stride + tile * kTileK + Chunk() * kPack,
-                feature < p_.n ? count : 0, p_.weight_aligned);
+      CopyChunk<aligned>(StageWeights(stage), TileIndex<T>(Row(j), Chunk()), p_.weight,
+                         int64_t{feature} * p_.weight_stride + begin, feature < p_.n ? count : 0);
+    };
+    if (p_.weight_aligned) {
+      QUIRE_UNROLL
+      for (int j = 0; j < kWeightCopies; ++j) copy(j, std::true_type());
+    } else {
+      QUIRE_NO_UNROLL
+      for (int j = 0; j < kWeightCopies; ++j) copy(j, std::false_type());
     }
   }
   QUIRE_DEVICE void CopyTokens(int tile, int stage) const {
-    const int count = ChunkNumbers(tile);
-    QUIRE_UNROLL
-    for (int j = 0; j < kTokenCopies; ++j) {
-      CopyChunk(StageTokens(stage), TileIndex<T>(Row(j), Chunk()), p_.x,
-                source_[j] * p_.x_stride + tile * kTileK + Chunk() * kPack,
-                Row(j) < part_.tokens ? count : 0, p_.x_aligned);
+    const int count = ChunkNumbers(tile), begin = tile * kTileK + Chunk() * kPack;
+    const auto copy = [&](int j, int source, auto aligned) {
+      CopyChunk<aligned>(StageTokens(stage), TileIndex<T>(Row(j), Chunk()), p_.x,
+                         int64_t{source} * p_.x_stride + begin, Row(j) < part_.tokens ? count : 0);
+    };
+    if (p_.x_aligned) {
+      QUIRE_UNROLL
+      for (int j = 0; j < kTokenCopies; ++j) copy(j, source_[j], std::true_type());
+    } else {
+      QUIRE_NO_UNROLL
+      for (int j = 0; j < kTokenCopies; ++j) copy(j, SourceRow(Row(j)), std::false_type());
     }
   }
 

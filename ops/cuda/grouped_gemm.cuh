@@ -5,7 +5,6 @@
 #define QUIRE_OPS_CUDA_GROUPED_GEMM_CUH_
 
 #include <cstdint>
-#include <type_traits>
 
 #include "core/ceil_div.h"
 #include "core/cuda/primitives/barrier.cuh"
@@ -112,8 +111,8 @@ void LaunchGroupedGemmOf(Launcher& launcher, const GroupedGemmArgs& args) {
       .biases = Global<const float* const>(args.biases),
   };
   params.operands.source_row = Global<const int32_t>(args.source_row.data);
-  params.operands.weight_stride = args.weight_stride;
-  params.operands.weight_aligned = args.weight_stride * static_cast<int64_t>(sizeof(T)) % 16 == 0;
+  params.operands.weight_stride = static_cast<int>(args.weight_stride);
+  params.operands.weight_aligned = HasAlignedStride<T>(args.weight_stride);
   launcher.Launch(GemmLaunchShape<Shape>("grouped gemm", params.token_blocks, params.operands.n,
                                          params.operands.k),
                   &GroupedGemmKernel<T, Shape>, params);
@@ -126,18 +125,9 @@ void LaunchGroupedGemm(Launcher& launcher, const GroupedGemmArgs& args) {
   if (rows == 0 || num_experts == 0) return;
   // What most experts have, where the average is two thirds of it.
   const int64_t tokens = CeilDiv(3 * rows, 2 * num_experts);
-  const auto launch = [&]<typename T>(T /*act*/) {
-    constexpr bool kWithWide = std::is_same_v<T, bf16>;
-    VisitGemmShape<kWithWide>(
-        rows < num_experts ? rows : num_experts, tokens, args.y.cols, static_cast<int>(args.x.cols),
-        args.max_shared_bytes,
-        [&](auto shape) { LaunchGroupedGemmOf<T, decltype(shape)>(launcher, args); });
-  };
-  if (args.x.dtype == DType::kBFloat16) {
-    launch(bf16());
-  } else {
-    launch(0.0F);
-  }
+  VisitGemmForm(rows < num_experts ? rows : num_experts, tokens, args, [&](auto act, auto shape) {
+    LaunchGroupedGemmOf<decltype(act), decltype(shape)>(launcher, args);
+  });
 }
 
 }  // namespace quire::QUIRE_CUDA_TARGET

@@ -137,11 +137,11 @@ class CudaGroupedGemmTest : public ::testing::Test {
 TEST_F(CudaGroupedGemmTest, RowsHaveTheBitsOfThePlainProduct) {
   for (DType act : kActs) {
     for (int64_t gap : {0, 3}) {
-      MakeExperts(act, 5, 22, 328, gap);
-      ExpectPlainBits(act, {{3, 0, 9, 1, 0}, {}}, 22, 328, gap);
-      ExpectPlainBits(act, {{0, 0, 0, 0, 1}, {}}, 22, 328, gap);
-      ExpectPlainBits(act, {{0, 0, 19, 0, 0}, {}}, 22, 328, gap);
-      ExpectPlainBits(act, {{8, 8, 8, 8, 8}, {}}, 22, 328, gap, /*with_biases=*/false);
+      MakeExperts(act, 5, 22, 264, gap);
+      ExpectPlainBits(act, {{3, 0, 9, 1, 0}, {}}, 22, 264, gap);
+      ExpectPlainBits(act, {{0, 0, 0, 0, 1}, {}}, 22, 264, gap);
+      ExpectPlainBits(act, {{0, 0, 19, 0, 0}, {}}, 22, 264, gap);
+      ExpectPlainBits(act, {{8, 8, 8, 8, 8}, {}}, 22, 264, gap, /*with_biases=*/false);
     }
   }
 }

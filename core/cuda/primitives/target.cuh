@@ -17,6 +17,8 @@
 // Of at most `max_threads` threads a block; registers are kept few enough for `min_blocks` blocks
 // on a multiprocessor.
 #define QUIRE_KERNEL(max_threads, min_blocks) __global__ __launch_bounds__(max_threads, min_blocks)
+// Of a kernel's parameter that is indexed: it is not copied to each thread.
+#define QUIRE_GRID_CONSTANT __grid_constant__
 #define QUIRE_DEVICE __device__ __forceinline__
 #define QUIRE_HOST_DEVICE __host__ __device__ __forceinline__
 #else
@@ -24,15 +26,18 @@
 #define QUIRE_EMULATED 1
 #define QUIRE_CUDA_TARGET cuda_emulated
 #define QUIRE_KERNEL(max_threads, min_blocks)
+#define QUIRE_GRID_CONSTANT
 #define QUIRE_DEVICE inline
 #define QUIRE_HOST_DEVICE inline
 #endif
 
-// Before a loop whose bounds are constants.
+// Before a loop whose bounds are constants; and before one that is to stay a loop.
 #ifdef __CUDACC__
 #define QUIRE_UNROLL _Pragma("unroll")
+#define QUIRE_NO_UNROLL _Pragma("unroll 1")
 #else
 #define QUIRE_UNROLL
+#define QUIRE_NO_UNROLL
 #endif
 
 namespace quire::QUIRE_CUDA_TARGET {
