@@ -127,8 +127,10 @@ TEST_F(CudaActivationTest, Fp32ResultsAreTheCpusToTheBit) {
     Softcap(capped, 0.5F, 30.0F);
     cpu->SoftcapLogits(x.view(), 0.5F, 30.0F);
     EXPECT_TRUE(capped.SameBits(x)) << size;
-    HostMatrix gate(DType::kFloat32, 1, 1), sum(out);
+    HostMatrix gate(DType::kFloat32, 1, 1), sum(DType::kFloat32, 1, kCount);
     gate.set(0, 0, size);
+    sum.FillNormal(2);
+    out.FillNormal(2);
     Add(want, 1.0F, &gate, sum);
     cpu->AddSigmoidGated(want.view(), gate.view(), out.view());
     EXPECT_TRUE(sum.SameBits(out)) << size;
