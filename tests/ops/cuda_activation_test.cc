@@ -23,6 +23,7 @@ using ::quire::testing::EmulatedMatrix;
 using ::quire::testing::HostMatrix;
 using ::quire::testing::Near;
 using ::quire::testing::RoundingError;
+using ::quire::testing::RowStrides;
 
 constexpr DType kActs[] = {DType::kBFloat16, DType::kFloat32};
 constexpr Activation kPlain[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGeluExact,
@@ -127,8 +128,10 @@ TEST_F(CudaActivationTest, Fp32ResultsAreTheCpusToTheBit) {
     Softcap(capped, 0.5F, 30.0F);
     cpu->SoftcapLogits(x.view(), 0.5F, 30.0F);
     EXPECT_TRUE(capped.SameBits(x)) << size;
-    HostMatrix gate(DType::kFloat32, 1, 1), sum(out);
+    HostMatrix gate(DType::kFloat32, 1, 1), sum(DType::kFloat32, 1, kCount);
     gate.set(0, 0, size);
+    sum.FillNormal(2);
+    out.FillNormal(2);
     Add(want, 1.0F, &gate, sum);
     cpu->AddSigmoidGated(want.view(), gate.view(), out.view());
     EXPECT_TRUE(sum.SameBits(out)) << size;
@@ -139,10 +142,10 @@ TEST_F(CudaActivationTest, ActivationsMatchTheReferenceAtAnyShape) {
   for (Activation kind : kPlain) {
     for (DType act : kActs) {
       for (int64_t width : kWidths) {
-        for (int64_t gap : {3, 8}) {
-          HostMatrix x(act, 3, width, width + gap);
+        for (int64_t stride : RowStrides(width)) {
+          HostMatrix x(act, 3, width, stride);
           x.FillNormal(1, 3.0F);
-          HostMatrix out(act, 3, width, width + gap), want(act, 3, width, width + gap);
+          HostMatrix out(act, 3, width, stride), want(act, 3, width, stride);
           Activate({kind}, false, x, out);
           reference_->Activate({kind}, x.view(), want.view());
           EXPECT_TRUE(Near(out, want,
@@ -163,10 +166,11 @@ TEST_F(CudaActivationTest, GatedActivationsMatchTheReference) {
     const ActivationParams activation{static_cast<Activation>(kind), 5.0F, 1.3F};
     for (DType act : kActs) {
       for (int64_t width : kWidths) {
-        for (int64_t gap : {7, 8}) {
-          HostMatrix gate_up(act, 3, 2 * width, 2 * width + gap);
+        for (int place : {0, 1}) {
+          const int64_t stride = RowStrides(width)[place];
+          HostMatrix gate_up(act, 3, 2 * width, RowStrides(2 * width)[place]);
           gate_up.FillNormal(1, 8.0F);
-          HostMatrix out(act, 3, width, width + gap), want(act, 3, width, width + gap);
+          HostMatrix out(act, 3, width, stride), want(act, 3, width, stride);
           Activate(activation, true, gate_up, out);
           reference_->GatedActivation(activation, gate_up.view(), want.view());
           EXPECT_TRUE(Near(out, want,
@@ -244,7 +248,8 @@ TEST_F(CudaActivationTest, SoftcapMatchesTheReference) {
   for (float cap : {0.0F, 30.0F, 50.0F}) {
     for (float size : {1e-4F, 1.0F, 30.0F, 1000.0F}) {
       for (int64_t width : {1, 33, 1100}) {
-        HostMatrix x(DType::kFloat32, 3, width, width + 4);
+        const int64_t stride = RowStrides(width)[cap == 30.0F ? 1 : 0];
+        HostMatrix x(DType::kFloat32, 3, width, stride);
         x.FillNormal(1, size);
         HostMatrix want(x);
         Softcap(x, 0.5F, cap);
@@ -261,11 +266,12 @@ TEST_F(CudaActivationTest, SumsMatchTheReference) {
   for (DType act : kActs) {
     for (DType gate_dtype : kActs) {
       for (int64_t width : kWidths) {
-        HostMatrix x(act, 3, width, width + 3);
+        // Rows that are aligned with bf16, and some that are not with fp32.
+        HostMatrix x(act, 3, width, RowStrides(width)[act == DType::kFloat32 ? 1 : 0]);
         x.FillNormal(1);
         HostMatrix gate(gate_dtype, 3, 1, 5);
         gate.FillNormal(2, 4.0F);
-        HostMatrix out(DType::kFloat32, 3, width, width + 1);
+        HostMatrix out(DType::kFloat32, 3, width, RowStrides(width)[0]);
         out.FillNormal(3);
         HostMatrix want(out);
         // Roundings of the gate, of the product and of the sum.

@@ -23,6 +23,7 @@ using ::quire::emulation::EmulatedLauncher;
 using ::quire::emulation::GlobalBuffer;
 using ::quire::testing::EmulatedMatrix;
 using ::quire::testing::HostMatrix;
+using ::quire::testing::RowStrides;
 
 constexpr DType kActs[] = {DType::kBFloat16, DType::kFloat32};
 // Of rows: within a chunk, around one, around a warp's chunks, beyond a block's.
@@ -57,12 +58,12 @@ std::vector<float> Sum(const DeviceMatrix& x, const std::vector<float>& before, 
 TEST(CudaRowOpsTest, GatheredRowsAreCopies) {
   for (const DType act : kActs) {
     for (int64_t width : kWidths) {
-      for (int64_t gap : {0, 3, 8}) {
-        HostMatrix x(act, 9, width, width + gap);
+      for (int64_t stride : RowStrides(width)) {
+        HostMatrix x(act, 9, width, stride);
         x.FillNormal(1);
         x.set(3, width / 2, NAN);
         const std::vector<int32_t> rows = {8, 0, 3, 3, 8};
-        HostMatrix out(act, 5, width, width + gap);
+        HostMatrix out(act, 5, width, stride);
         const absl::Status status = Gather(x, rows, out);
         ASSERT_TRUE(status.ok()) << status;
         for (int64_t r = 0; r < 5; ++r) EXPECT_TRUE(out.SameRowBits(r, x, rows[r]));

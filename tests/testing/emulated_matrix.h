@@ -2,6 +2,7 @@
 #ifndef QUIRE_TESTS_TESTING_EMULATED_MATRIX_H_
 #define QUIRE_TESTS_TESTING_EMULATED_MATRIX_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -10,6 +11,12 @@
 #include "core/device_matrix.h"
 
 namespace quire::testing {
+
+// Strides of rows of `width` numbers, gaps behind them: rows that all begin where packs of 16 bytes
+// do, and rows that do not.
+inline std::array<int64_t, 2> RowStrides(int64_t width) {
+  return {(width + 15) / 8 * 8, (width + 3) | 1};
+}
 
 // `matrix` is global memory as long as this lives, and nothing between its rows is. Its numbers may
 // be read at once (input) or once the kernel has written them (output).
