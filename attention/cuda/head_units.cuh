@@ -125,16 +125,15 @@ QUIRE_DEVICE void RotateUnit(HeadUnit& unit, const HeadShape& shape, const Rotat
   }
 }
 
-// The neighbouring lanes, a power of two, that share a head. All lanes of the warp call Sum.
+// The neighbouring lanes, 2^log2_lanes of them, that share a head. All lanes of the warp call Sum.
 struct LaneGroup {
   int lanes;
   int index;  // of the warp's groups
   int lane;   // of the group's
 
-  QUIRE_DEVICE explicit LaneGroup(int group_lanes)
-      : lanes(group_lanes), index(LaneIndex() / group_lanes), lane(LaneIndex() % group_lanes) {}
+  QUIRE_DEVICE explicit LaneGroup(int log2_lanes)
+      : lanes(1 << log2_lanes), index(LaneIndex() >> log2_lanes), lane(LaneIndex() & (lanes - 1)) {}
 
-  QUIRE_DEVICE int per_warp() const { return kWarpLanes / lanes; }
   QUIRE_DEVICE float Sum(float value) const {
     for (int distance = lanes / 2; distance > 0; distance /= 2) {
       value += ShuffleXor(value, distance);
@@ -143,11 +142,15 @@ struct LaneGroup {
   }
 };
 
-// On the host: the lanes of a group, so that each holds one unit as far as a warp reaches.
-inline int GroupLanes(const HeadShape& shape) {
-  int lanes = 1;
-  while (lanes < shape.units() && lanes < kWarpLanes) lanes *= 2;
-  return lanes;
+inline constexpr int kLog2WarpLanes = 5;
+
+QUIRE_HOST_DEVICE int GroupsPerWarp(int log2_lanes) { return kWarpLanes >> log2_lanes; }
+
+// On the host: log2 of the lanes of a group, so that each holds one unit as far as a warp reaches.
+inline int Log2GroupLanes(const HeadShape& shape) {
+  int log2_lanes = 0;
+  while (log2_lanes < kLog2WarpLanes && (1 << log2_lanes) < shape.units()) ++log2_lanes;
+  return log2_lanes;
 }
 
 // One head, shared by a group: a unit a lane stays in registers, what is beyond is read again.
@@ -161,18 +164,19 @@ class Head {
     if (group.lane < units_) held_ = LoadUnit(data, shape, group.lane);
   }
 
-  // visit(unit) for each unit of this lane.
+  // visit(unit) for each unit of this lane; what it changes is its own copy.
   template <typename Visit>
-  QUIRE_DEVICE void ForEachUnit(Visit visit) {
-    if (group_.lane < units_) visit(held_);
-    for (int index = group_.lane + group_.lanes; index < units_; index += group_.lanes) {
-      HeadUnit unit = LoadUnit(data_, shape_, index);
+  QUIRE_DEVICE void ForEachUnit(Visit visit) const {
+    HeadUnit unit = held_;
+    for (int index = group_.lane; index < units_;) {
       visit(unit);
+      index += group_.lanes;
+      if (index < units_) unit = LoadUnit(data_, shape_, index);
     }
   }
 
   // Over the head, in all lanes of the group the same.
-  QUIRE_DEVICE float Mean() {
+  QUIRE_DEVICE float Mean() const {
     float sum = 0.0F;
     ForEachUnit([&](const HeadUnit& unit) {
       QUIRE_UNROLL
@@ -181,7 +185,7 @@ class Head {
     return ExactDivide(group_.Sum(sum), static_cast<float>(shape_.dim));
   }
   // Of the numbers minus `mean`.
-  QUIRE_DEVICE float SumOfSquares(float mean) {
+  QUIRE_DEVICE float SumOfSquares(float mean) const {
     float squares = 0.0F;
     ForEachUnit([&](const HeadUnit& unit) {
       QUIRE_UNROLL

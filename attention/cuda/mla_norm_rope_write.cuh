@@ -40,14 +40,14 @@ struct MlaNormRopeParams {
   Global<const int32_t> rope_rows;
   Global<const int64_t> slots;
   PagedKvView kv;
-  int rope_lanes;  // of a group that rotates
+  int log2_lanes;  // of a group that rotates
 };
 
 // The latent of one row, by a warp.
 template <typename C, typename L, typename T>
 QUIRE_DEVICE void WriteLatent(const MlaNormRopeParams<L, T>& p, int64_t row) {
-  const LaneGroup warp(kWarpLanes);
-  Head<L> c(p.latent + row * p.latent_stride, p.c, warp, /*there=*/true);
+  const LaneGroup warp(kLog2WarpLanes);
+  const Head<L> c(p.latent + row * p.latent_stride, p.c, warp, /*there=*/true);
   Scaling scaling{.weight = p.latent_norm};
   const bool normed = !p.latent_norm.is_null();
   if (normed) scaling.scale = InverseRms(c.SumOfSquares(0.0F), p.c.dim, p.norm_eps);
@@ -66,7 +66,7 @@ QUIRE_DEVICE void RotatePart(const MlaNormRopeParams<L, T>& p, int64_t row, int 
   if (h < p.key_ropes) {
     const int begin = p.c.dim + h * p.rope.dim;  // in the row of the latent, and of the cache
     const TokenPlace<C> place(p.kv, p.slots.Load(row));
-    Head<L> key(p.latent + row * p.latent_stride + begin, p.rope, group, /*there=*/true);
+    const Head<L> key(p.latent + row * p.latent_stride + begin, p.rope, group, /*there=*/true);
     key.ForEachUnit([&](HeadUnit& unit) {
       RotateUnit(unit, p.rope, p.rotation, rope_row);
       place.WriteKey(0, begin, unit);
@@ -75,7 +75,7 @@ QUIRE_DEVICE void RotatePart(const MlaNormRopeParams<L, T>& p, int64_t row, int 
   }
   const Global<T> at =
       p.q + row * p.q_stride + int64_t{h - p.key_ropes} * p.head_dim + p.rope_begin;
-  Head<T> query(at, p.rope, group, /*there=*/true);
+  const Head<T> query(at, p.rope, group, /*there=*/true);
   query.ForEachUnit([&](HeadUnit& unit) {
     RotateUnit(unit, p.rope, p.rotation, rope_row);
     StoreUnit(at, unit);
@@ -87,10 +87,11 @@ QUIRE_KERNEL(kMlaNormRopeThreads, 6)
 void MlaNormRopeKernel(MlaNormRopeParams<L, T> p) {
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
-  const LaneGroup group(p.rope_lanes);
-  const int64_t first_row = BlockX() * group.per_warp();
+  const LaneGroup group(p.log2_lanes);
+  const int rows = GroupsPerWarp(p.log2_lanes);
+  const int64_t first_row = BlockX() * rows;
   if (BlockY() == 0) {
-    for (int i = WarpIndex(); i < group.per_warp(); i += BlockWarps()) {
+    for (int i = WarpIndex(); i < rows; i += BlockWarps()) {
       if (first_row + i < p.rows) WriteLatent<C>(p, first_row + i);
     }
     return;
@@ -123,11 +124,11 @@ void LaunchMlaNormRopeOf(Launcher& launcher, const MlaNormRopeArgs& args) {
       .rope_rows = Global<const int32_t>(args.rope_rows.data),
       .slots = Global<const int64_t>(args.slots.data),
       .kv = args.kv,
-      .rope_lanes = GroupLanes(rope),
+      .log2_lanes = Log2GroupLanes(rope),
   };
   const int warps = kMlaNormRopeThreads / kWarpLanes;
   const LaunchShape shape{.name = "mla_norm_rope",
-                          .grid = {.x = CeilDiv(params.rows, kWarpLanes / params.rope_lanes),
+                          .grid = {.x = CeilDiv(params.rows, GroupsPerWarp(params.log2_lanes)),
                                    .y = 1 + CeilDiv(args.key_ropes + args.num_heads, warps)},
                           .threads = kMlaNormRopeThreads,
                           .overlaps_earlier = true};

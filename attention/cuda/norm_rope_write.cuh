@@ -43,7 +43,7 @@ struct NormRopeParams {
   Global<const int32_t> rope_rows2;
   Global<const int64_t> slots;
   PagedKvView kv;
-  int lanes;  // of a group
+  int log2_lanes;  // of a group
 
   // Heads with a norm: queries, then keys. Values are counted behind them.
   QUIRE_HOST_DEVICE int normed_heads() const { return num_heads + num_kv_heads; }
@@ -70,7 +70,7 @@ struct NormRopeParams {
 
 // Head `h` of row `row`: scaled where it is not a value, rotated, and put where it belongs.
 template <typename C, typename T>
-QUIRE_DEVICE void FinishHead(const NormRopeParams<T>& p, int64_t row, int h, Head<T>& head,
+QUIRE_DEVICE void FinishHead(const NormRopeParams<T>& p, int64_t row, int h, const Head<T>& head,
                              const Scaling& scaling) {
   const Global<T> at = p.At(row, h);
   const int64_t rope_row = p.rope_rows.Load(row);
@@ -97,6 +97,28 @@ QUIRE_DEVICE void FinishHead(const NormRopeParams<T>& p, int64_t row, int h, Hea
   });
 }
 
+// Value `h` of row `row`, into the cache. All lanes of the warp call it, those of no row too.
+template <typename C, typename T>
+QUIRE_DEVICE void WriteValue(const NormRopeParams<T>& p, int64_t row, int h, const LaneGroup& group,
+                             bool there) {
+  const int64_t slot = there ? p.slots.Load(row) : -1;
+  TokenPlace<C> place;
+  if (there) place = TokenPlace<C>(p.kv, slot);
+  const TokenPair pair(group, slot);
+  const int units = p.value.units();
+  for (int begin = 0; begin < units; begin += group.lanes) {
+    const int index = begin + group.lane;
+    HeadUnit unit{};
+    if (there && index < units) unit = LoadUnit(Global<const T>(p.At(row, h)), p.value, index);
+    const int value_head = h - p.normed_heads();
+    if constexpr (sizeof(C) == 2) {
+      place.WriteValue(value_head, unit, pair);
+    } else {
+      place.WriteValue(value_head, unit);
+    }
+  }
+}
+
 // Block (rows, heads): a head of its own for each warp.
 template <typename T, typename C>
 QUIRE_KERNEL(kNormRopeThreads, 6)
@@ -105,12 +127,16 @@ void NormRopeKernel(NormRopeParams<T> p) {
   LetLaterKernelsBegin();
   const int h = BlockY() * BlockWarps() + WarpIndex();
   if (h >= p.heads()) return;
-  const LaneGroup group(p.lanes);
-  const int64_t row = BlockX() * group.per_warp() + group.index;
+  const LaneGroup group(p.log2_lanes);
+  const int64_t row = BlockX() * GroupsPerWarp(p.log2_lanes) + group.index;
   const bool there = row < p.rows;
-  Head<T> head(there ? p.At(row, h) : p.qkv, p.ShapeOf(h), group, there);
+  if (p.is_value(h)) {
+    WriteValue<C>(p, row, h, group, there);
+    return;
+  }
+  const Head<T> head(there ? p.At(row, h) : p.qkv, p.head, group, there);
   Scaling scaling;
-  if (p.norm.kind != HeadNorm::kNone && !p.is_value(h)) {
+  if (p.norm.kind != HeadNorm::kNone) {
     scaling.weight = p.WeightOf(h);
     if (p.norm.kind == HeadNorm::kLayer) scaling.mean = head.Mean();
     scaling.scale = InverseRms(head.SumOfSquares(scaling.mean), p.head.dim, p.norm.eps);
@@ -135,14 +161,14 @@ void FullWidthNormRopeKernel(NormRopeParams<T> p) {
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
   const int64_t row = BlockX();
-  const LaneGroup group(p.lanes);
-  const int groups = BlockWarps() * group.per_warp();
-  const int first = WarpIndex() * group.per_warp() + group.index;
+  const LaneGroup group(p.log2_lanes);
+  const int groups = BlockWarps() * GroupsPerWarp(p.log2_lanes);
+  const int first = WarpIndex() * GroupsPerWarp(p.log2_lanes) + group.index;
 
   for (int begin = 0; begin < p.normed_heads(); begin += groups) {
     const int h = begin + first;
     const bool there = h < p.normed_heads();
-    Head<T> head(there ? p.At(row, h) : p.qkv, p.head, group, there);
+    const Head<T> head(there ? p.At(row, h) : p.qkv, p.head, group, there);
     const float sum = head.SumOfSquares(0.0F);
     if (there && group.lane == 0) squares.Store(h, sum);
   }
@@ -151,7 +177,7 @@ void FullWidthNormRopeKernel(NormRopeParams<T> p) {
   const float k_scale =
       InverseRmsOfHeads(squares, p.num_heads, p.num_kv_heads, p.head.dim, p.norm.eps);
   for (int h = first; h < p.heads(); h += groups) {
-    Head<T> head(p.At(row, h), p.ShapeOf(h), group, /*there=*/true);
+    const Head<T> head(p.At(row, h), p.ShapeOf(h), group, /*there=*/true);
     Scaling scaling;
     if (!p.is_value(h)) {
       scaling.weight = p.WeightOf(h);
@@ -181,9 +207,9 @@ void LaunchNormRopeOf(Launcher& launcher, const NormRopeArgs& args) {
       .rope_rows2 = Global<const int32_t>(args.rope_rows2.data),
       .slots = Global<const int64_t>(args.slots.data),
       .kv = args.kv,
-      .lanes = GroupLanes(head),
+      .log2_lanes = Log2GroupLanes(head),
   };
-  const int groups = kWarpLanes / params.lanes;  // of a warp
+  const int groups = GroupsPerWarp(params.log2_lanes);
   if (args.norm.kind == HeadNorm::kRmsFullWidth) {
     LaunchShape shape{
         .name = "full_width_norm_rope", .grid = {.x = params.rows}, .overlaps_earlier = true};

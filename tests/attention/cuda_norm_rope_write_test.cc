@@ -130,8 +130,10 @@ TEST_F(CudaNormRopeWriteTest, ARowHasTheSameBitsAlone) {
         const RopeNormWeights weights(c.shape);
         NormRopeWriteParams params = NormRopeParamsOf(c, weights, rope);
         constexpr int kRows = 11;
-        PagedKv kv(c.shape, 16, cache, {{kRows, 39}});
-        PagedKv one_by_one(c.shape, 16, cache, {{kRows, 39}});
+        // From an even position on, and from odd ones: two tokens share words of the cache.
+        const int32_t kv_tokens = dim == 40 ? 39 : 40;
+        PagedKv kv(c.shape, 16, cache, {{kRows, kv_tokens}});
+        PagedKv one_by_one(c.shape, 16, cache, {{kRows, kv_tokens}});
         HostMatrix qkv(c.act, kRows, c.shape.qkv_width());
         qkv.FillNormal(1);
         HostMatrix rows(c.act, kRows, c.shape.qkv_width(), c.shape.qkv_width() + 1);
