@@ -11,6 +11,7 @@
 #include "core/cuda/primitives/async_copy.cuh"
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/block_reduce.cuh"
+#include "core/cuda/primitives/chunks.cuh"
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/matrix.cuh"
@@ -47,6 +48,40 @@ TEST(CudaPrimitives, ThreadsKnowWhereTheyAre) {
                 ++seen[((BlockZ() * 3 + BlockY()) * 2 + BlockX()) * 64 + ThreadIndex()];
               }).ok());
   for (int count : seen) EXPECT_EQ(count, 1);
+}
+
+template <typename T>
+void ExpectChunksMoveAnywhere() {
+  std::vector<T> values(3 * kChunk);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = FromFloat<T>(static_cast<float>(i));
+  const emulation::GlobalBuffer<T> source("source", values);
+  for (int begin = 0; begin < 2 * kChunk; ++begin) {
+    for (int count = 0; count <= kChunk; ++count) {
+      emulation::GlobalBuffer<T> target("target", 3 * kChunk);
+      RunBlock(32, 0, [&] {
+        if (LaneIndex() != 0) return;
+        float chunk[kChunk];
+        LoadAnyChunk(Global<const T>(source.data()), begin, count, chunk);
+        for (int i = 0; i < kChunk; ++i) {
+          EXPECT_EQ(chunk[i], i < count ? static_cast<float>(begin + i) : 0.0F);
+        }
+        StoreAnyChunk(Global<T>(target.data()), begin, count, chunk);
+      });
+      EXPECT_TRUE(target.IsWritten(begin, begin + count));
+      for (int i = 0; i < 3 * kChunk; ++i) {
+        const bool inside = i >= begin && i < begin + count;
+        EXPECT_EQ(target.IsWritten(i, i + 1), inside);
+        if (inside) {
+          EXPECT_EQ(ToFloat(target[i]), static_cast<float>(i));
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaPrimitives, ChunksMoveWhereverTheyLie) {
+  ExpectChunksMoveAnywhere<bf16>();
+  ExpectChunksMoveAnywhere<float>();
 }
 
 TEST(CudaPrimitives, ShufflesEqualTheirDefinition) {
