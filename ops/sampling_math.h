@@ -31,7 +31,7 @@ constexpr uint64_t Exp2Weight(float t) {
   p = std::fma(p, f, 2.40164444e-1F);
   p = std::fma(p, f, 6.93151295e-1F);
   p = std::fma(p, f, 1.0F);
-  const auto significand = static_cast<uint64_t>(p * 8388608.0F);  // p * 2^23, exact
+  const uint64_t significand = static_cast<uint32_t>(p * 8388608.0F);  // p * 2^23, exact
   return (significand << 17) >> static_cast<int>(-n);
 }
 

@@ -50,7 +50,7 @@ void EditLogitsKernel(EditLogitsParams p) {
   const int begin = BlockY() * kEditPiece;
   const int end = begin + kEditPiece < p.size ? begin + kEditPiece : p.size;
   for (int i = begin + ThreadIndex(); i < end; i += kEditThreads) {
-    const float y = logits.Load<Cache::kReadOnly>(i);
+    const float y = logits.Load<Cache::kStream>(i);
     edited.Store(i, y != y ? kMinusInfinity : y);
   }
   int next = row.first_edit;

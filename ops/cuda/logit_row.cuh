@@ -65,13 +65,13 @@ struct Weighing {
   }
 };
 
-// A row, which nobody writes.
+// A row.
 class LogitRow {
  public:
   QUIRE_DEVICE LogitRow(Global<const float> y, int size) : y_(y), size_(size) {}
 
   QUIRE_DEVICE int size() const { return size_; }
-  QUIRE_DEVICE float Load(int id) const { return y_.Load<Cache::kReadOnly>(id); }
+  QUIRE_DEVICE float Load(int id) const { return y_.Load(id); }
 
   // visit(id, y) for each element, by all threads of the block: packs of 16 bytes, several at a
   // time under way, then what is left of the row before the first of them and behind the last.
@@ -88,7 +88,7 @@ class LogitRow {
       QUIRE_UNROLL
       for (int i = 0; i < kBatch; ++i) {
         const int pack = first + i * stride;
-        if (pack < packs) batch[i] = y_.LoadPack<kPack, Cache::kReadOnly>(head + pack * kPack);
+        if (pack < packs) batch[i] = y_.LoadPack<kPack>(head + pack * kPack);
       }
       QUIRE_UNROLL
       for (int i = 0; i < kBatch; ++i) {

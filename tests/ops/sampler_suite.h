@@ -38,6 +38,7 @@ struct TestedSampler {
   std::function<std::unique_ptr<Sampler>(int64_t vocab)> make;
   // Of its random trials a test runs one in so many, where they take long.
   int trials_divisor = 1;
+  std::function<bool()> is_missing = [] { return false; };  // what it needs, in this machine
 };
 
 inline std::ostream& operator<<(std::ostream& out, const TestedSampler& tested) {
@@ -49,8 +50,12 @@ inline std::string SamplerName(const ::testing::TestParamInfo<TestedSampler>& in
 
 class SamplerTest : public ::testing::TestWithParam<TestedSampler> {
  protected:
+  void SetUp() override {
+    if (GetParam().is_missing()) GTEST_SKIP() << "there is no device for it";
+  }
+
   static std::unique_ptr<Sampler> Make(int64_t vocab) { return GetParam().make(vocab); }
-  static int Trials(int trials) { return trials / GetParam().trials_divisor; }
+  static int Trials(int trials) { return (trials - 1) / GetParam().trials_divisor + 1; }
 
   // One draw from one row.
   static SampledToken Draw(Sampler& sampler, std::vector<float>& logits, const SampleRow& row) {
