@@ -1,5 +1,6 @@
 // The arithmetic of sampling, to the bit: fp32 steps in a stated order, then integers, whose sums
-// do not depend on their order.
+// do not depend on their order. constexpr, so that kernels of devices can call it too; there a
+// product whose sum comes next is kept from fusing with it (ExpWeight).
 #ifndef QUIRE_OPS_SAMPLING_MATH_H_
 #define QUIRE_OPS_SAMPLING_MATH_H_
 
@@ -20,7 +21,7 @@ inline constexpr float kLog2E = 1.44269504088896340736F;
 // on. The steps: n = floor(t); f = t - n in [0, 1); p = Horner by fma from the highest coefficient
 // down (minimax for 2^f on [0, 1], relative error 1.5e-7), in [1, 2]; its 24-bit significand,
 // shifted.
-inline uint64_t Exp2Weight(float t) {
+constexpr uint64_t Exp2Weight(float t) {
   if (!(t > -41.0F)) return 0;
   const float n = std::floor(t);
   const float f = t - n;
@@ -30,28 +31,30 @@ inline uint64_t Exp2Weight(float t) {
   p = std::fma(p, f, 2.40164444e-1F);
   p = std::fma(p, f, 6.93151295e-1F);
   p = std::fma(p, f, 1.0F);
-  const auto significand = static_cast<uint64_t>(p * 8388608.0F);  // p * 2^23, exact
+  const uint64_t significand = static_cast<uint32_t>(p * 8388608.0F);  // p * 2^23, exact
   return (significand << 17) >> static_cast<int>(-n);
 }
 
 // The scale of a temperature: t = (y - max) * TemperatureScale(T). It stays finite, so that t of
 // the greatest y is 0 and no NaN: a T below 4.3e-39 acts as 4.3e-39, where a token 2e-37 below the
 // greatest has no weight any more.
-inline float TemperatureScale(float temperature) {
+constexpr float TemperatureScale(float temperature) {
   return std::min(kLog2E / temperature, std::numeric_limits<float>::max());
 }
 
 // floor(2^40 * exp((y - max) / T)), scale = TemperatureScale(T).
-inline uint64_t ExpWeight(float y, float max, float scale) { return Exp2Weight((y - max) * scale); }
+constexpr uint64_t ExpWeight(float y, float max, float scale) {
+  return Exp2Weight((y - max) * scale);
+}
 
 // The least weight that min_p keeps: the first integer >= min_p * 2^40, a product that is exact.
-inline uint64_t MinWeight(float min_p) {
+constexpr uint64_t MinWeight(float min_p) {
   return static_cast<uint64_t>(
       std::ceil(static_cast<double>(min_p) * static_cast<double>(kUnitWeight)));
 }
 
 // The least sum of weights that reaches top_p of `total`; at least 1 where total is.
-inline uint64_t TopPTarget(float top_p, uint64_t total) {
+constexpr uint64_t TopPTarget(float top_p, uint64_t total) {
   const auto share = static_cast<uint64_t>(static_cast<double>(top_p) * 4294967296.0);  // of 2^32
   const auto product = static_cast<unsigned __int128>(total) * share;
   const auto target = static_cast<uint64_t>((product + 0xffffffffU) >> 32);
@@ -59,8 +62,8 @@ inline uint64_t TopPTarget(float top_p, uint64_t total) {
 }
 
 // Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
-inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
-                                      std::array<uint32_t, 2> key) {
+constexpr std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
+                                         std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53U} * counter[0];
     const uint64_t b = uint64_t{0xCD9E8D57U} * counter[2];
@@ -73,7 +76,7 @@ inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
 }
 
 // 64 random bits that depend on nothing but these three.
-inline uint64_t RandomBits(uint64_t seed, uint32_t sequence_index, uint64_t output_position) {
+constexpr uint64_t RandomBits(uint64_t seed, uint32_t sequence_index, uint64_t output_position) {
   const std::array<uint32_t, 4> bits =
       Philox({static_cast<uint32_t>(output_position), static_cast<uint32_t>(output_position >> 32),
               sequence_index, 0},
@@ -82,7 +85,7 @@ inline uint64_t RandomBits(uint64_t seed, uint32_t sequence_index, uint64_t outp
 }
 
 // A share of `total` in [0, total): the draw picks the first id whose running sum exceeds it.
-inline uint64_t ShareOf(uint64_t total, uint64_t random_bits) {
+constexpr uint64_t ShareOf(uint64_t total, uint64_t random_bits) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(total) * random_bits) >> 64);
 }
 

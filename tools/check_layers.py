@@ -37,8 +37,8 @@ ISA_MAY_STD = {"cstddef", "cstdint", "immintrin.h"}
 # knows the primitives alone.
 KERNEL_SOURCE = re.compile(r"^(?!core/).*/cuda/.*\.cuh$")
 KERNEL_MAY = re.compile(r"^(core/cuda/primitives/.*|core/cuda/launch_shape\.h|core/(number_types|device_matrix)\.h"
-                        r"|core/ceil_div\.h|kvcache/kv_layout\.h|ops/op_kinds\.h|[a-z]+/cuda/.*)$")
-KERNEL_MAY_STD = {"bit", "cstddef", "cstdint", "type_traits"}
+                        r"|core/ceil_div\.h|kvcache/kv_layout\.h|ops/(op_kinds|sampling_math)\.h|[a-z]+/cuda/.*)$")
+KERNEL_MAY_STD = {"bit", "cstddef", "cstdint", "span", "type_traits"}
 PRIMITIVES = "core/cuda/primitives/"
 EMULATION = "core/cuda/emulation/"
 QUEUE_LAUNCHER = "core/cuda/queue_launcher.cuh"  # the device's or the emulation's

@@ -13,6 +13,7 @@
 #include "ops/cpu/kernels/sample_kernels.h"
 #include "ops/cpu/logit_edits.h"
 #include "ops/cpu/ops_kernel_table.h"
+#include "ops/logit_edits.h"
 #include "ops/sampling_math.h"
 
 namespace quire {

@@ -7,9 +7,6 @@
 
 namespace quire {
 
-// Whether EditLogits would change anything (NaN aside).
-bool EditsLogits(const SampleRow& row);
-
 // Applies bias, bans and penalties to y [V], which holds the row's logits, and makes NaN
 // -infinity. counts [V] is all zero before and after.
 void EditLogits(const SampleRow& row, absl::Span<float> y, absl::Span<int32_t> counts);

@@ -105,22 +105,21 @@ class CudaOps : public Ops {
   // A row of a prompt and one that is generated have kernels of their own, whatever else is in the
   // batch.
   void ApplyGroup(absl::Span<const Product> products) override {
+    own_products_.clear();
     for (const auto& [linear, x, y, num_generated] : products) {
       const auto& own = static_cast<const CudaLinear&>(*linear);
       CheckApply(own, own.act_dtype(), x, y);
       QUIRE_CHECK(num_generated >= 0 && num_generated <= x.rows) << num_generated;
       const int64_t prompts = x.rows - num_generated;
-      if (prompt_gemm_ == nullptr || prompts == 0) {
-        MultiplyFew(own, x, y);
-        continue;
-      }
-      if (num_generated > 0) {
-        MultiplyFew(own, x.Rows(0, num_generated), y.Rows(0, num_generated));
-      }
-      const DeviceMatrix prompt_x = x.Rows(num_generated, prompts);
-      const DeviceMatrix prompt_y = y.Rows(num_generated, prompts);
-      if (!prompt_gemm_->Multiply(own, prompt_x, prompt_y)) MultiplyFew(own, prompt_x, prompt_y);
+      const bool is_multiplied = prompts > 0 && prompt_gemm_ != nullptr &&
+                                 prompt_gemm_->Multiply(own, x.Rows(num_generated, prompts),
+                                                        y.Rows(num_generated, prompts));
+      const int64_t left = is_multiplied ? num_generated : x.rows;
+      if (left == 0) continue;
+      own_products_.push_back(
+          {.x = x.Rows(0, left), .weight = own.weight(), .bias = own.bias(), .y = y.Rows(0, left)});
     }
+    cuda::BatchedGemm(queue_, own_products_);
   }
 
   void GatedActivation(const ActivationParams& activation, const DeviceMatrix& gate_up,
@@ -194,17 +193,13 @@ class CudaOps : public Ops {
             .out = out};
   }
 
-  void MultiplyFew(const CudaLinear& linear, const DeviceMatrix& x, const DeviceMatrix& y) {
-    if (x.rows == 0) return;
-    cuda::Gemm(queue_, {.x = x, .weight = linear.weight(), .bias = linear.bias(), .y = y});
-  }
-
   DeviceQueue& queue_;
   DeviceMemory& memory_;
   DeviceBuffer sum_;  // of SumRows
   PromptGemm* prompt_gemm_;
   WeightUploader uploader_;
   CudaExpertsRunner experts_;
+  std::vector<GemmArgs> own_products_;  // scratch of ApplyGroup
 };
 
 }  // namespace

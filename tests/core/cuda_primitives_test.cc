@@ -12,6 +12,7 @@
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/block_reduce.cuh"
 #include "core/cuda/primitives/chunks.cuh"
+#include "core/cuda/primitives/block_scan.cuh"
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/matrix.cuh"
@@ -153,6 +154,32 @@ TEST(CudaPrimitives, TheGreatestOfAWarpReachesEveryLane) {
     }
     EXPECT_EQ(WarpGreatest(value), want);
     EXPECT_EQ(WarpGreatest(0), 0U);
+  });
+}
+
+TEST(CudaPrimitives, PrefixSumsEqualTheirDefinition) {
+  std::vector<uint64_t> values(96), before(96);
+  uint64_t total = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = uint64_t{i * i + 1} << 33;
+    before[i] = total;
+    total += values[i];
+  }
+  RunBlock(96, SharedBytes<uint64_t>(3) + SharedBytes<uint64_t>(1), [&] {
+    SharedMemory memory;
+    const Shared<uint64_t> scratch = memory.Take<uint64_t>(3);
+    const Shared<uint64_t> atomic = memory.Take<uint64_t>(1);
+    const int thread = ThreadIndex();
+    const uint64_t of_lanes = before[thread] + values[thread] - before[WarpIndex() * 32];
+    EXPECT_EQ(WarpPrefixSum(values[thread]), of_lanes);
+    EXPECT_EQ(WarpPrefixSum(LaneIndex()), LaneIndex() * (LaneIndex() + 1) / 2);
+    if (thread == 0) atomic.Store(0, 0);
+    const PrefixSum<uint64_t> sum = BlockPrefixSum(values[thread], scratch);
+    EXPECT_EQ(sum.before, before[thread]);
+    EXPECT_EQ(sum.total, total);
+    atomic.AtomicAdd(0, values[thread]);
+    BlockBarrier();
+    EXPECT_EQ(atomic.Load(0), total);
   });
 }
 

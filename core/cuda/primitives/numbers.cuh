@@ -127,6 +127,15 @@ QUIRE_DEVICE float FastTanh(float x) {
 #endif
 }
 
+// x y, rounded: never fused with a sum that it is part of.
+QUIRE_DEVICE float ExactMultiply(float x, float y) {
+#if QUIRE_EMULATED
+  return x * y;
+#else
+  return __fmul_rn(x, y);
+#endif
+}
+
 // 1 / sqrt(x) and x / y as IEEE says, roundings and all.
 QUIRE_DEVICE float ExactRsqrt(float x) {
 #if QUIRE_EMULATED

@@ -22,6 +22,11 @@ constexpr size_t SharedBytes(int64_t count) {
          kSharedAlignment;
 }
 
+// What AtomicAdd takes.
+template <typename T>
+inline constexpr bool kIsSummed = std::is_integral_v<T> &&
+                                  (sizeof(T) == 4 || std::is_same_v<T, uint64_t>);
+
 // A piece of it. Indices in elements; packs are aligned to their size.
 template <typename T>
 class Shared {
@@ -46,7 +51,7 @@ class Shared {
     emulation::WriteShared(Offset(i, sizeof(pack), place), &pack, sizeof(pack), place);
   }
   T AtomicAdd(int i, T value, Place place = Place::Here()) const {
-    static_assert(std::is_integral_v<T> && sizeof(T) == 4);
+    static_assert(kIsSummed<T>);
     struct Sum {
       T term, before;
     } sum{value, 0};
@@ -96,10 +101,14 @@ class Shared {
     static_assert(sizeof(pack) <= 16);
     *reinterpret_cast<Pack<T, N>*>(data_ + i) = pack;
   }
-  // As Global::AtomicAdd.
+  // As Global::AtomicAdd, for uint64_t too.
   QUIRE_DEVICE T AtomicAdd(int i, T value, Place = {}) const {
-    static_assert(std::is_integral_v<T> && sizeof(T) == 4);
-    return atomicAdd(data_ + i, value);
+    static_assert(kIsSummed<T>);
+    if constexpr (sizeof(T) == 8) {
+      return atomicAdd(reinterpret_cast<unsigned long long*>(data_ + i), value);
+    } else {
+      return atomicAdd(data_ + i, value);
+    }
   }
   QUIRE_DEVICE Shared operator+(int begin) const { return Shared(data_ + begin); }
   template <typename U>

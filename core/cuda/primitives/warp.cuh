@@ -161,6 +161,18 @@ QUIRE_DEVICE uint32_t WarpGreatest(uint32_t value, [[maybe_unused]] Place place 
 #endif
 }
 
+// The sum of integers over the lanes up to this one, it included.
+template <typename T>
+QUIRE_DEVICE T WarpPrefixSum(T value, Place place = Place::Here()) {
+  static_assert(std::is_integral_v<T>);
+  QUIRE_UNROLL
+  for (int lanes = 1; lanes < kWarpLanes; lanes *= 2) {
+    const T before = ShuffleUp(value, lanes, kAllLanes, place);
+    if (LaneIndex() >= lanes) value += before;
+  }
+  return value;
+}
+
 }  // namespace quire::QUIRE_CUDA_TARGET
 
 #endif  // QUIRE_CORE_CUDA_PRIMITIVES_WARP_CUH_

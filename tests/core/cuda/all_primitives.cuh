@@ -10,6 +10,7 @@
 #include "core/cuda/primitives/async_copy.cuh"
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/block_reduce.cuh"
+#include "core/cuda/primitives/block_scan.cuh"
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/matrix.cuh"
@@ -60,6 +61,7 @@ QUIRE_DEVICE void RecordNumbers(Recorder& record, float x) {
   record(FastReciprocal(x * x + 0.3F));
   record(ExactRsqrt(x * x + 0.3F));
   record(ExactDivide(x, 3.0F));
+  record(ExactMultiply(x * 1.1F, 0.7F) - x);
   record(Fma(x, 1.1F, 0.7F));
   record(Multiply(x, 1.1F) + 0.7F);
   record(CountBits(std::bit_cast<uint32_t>(x)));
@@ -85,6 +87,7 @@ QUIRE_DEVICE void RecordWarp(Recorder& record, int x) {
     record(ShuffleXor(x, 4, 0x55555555U));
   }
   record(WarpReduce(static_cast<float>(x) * 0.1F, Maximum()));
+  record(WarpPrefixSum(x));
 }
 
 // Two warps that hand numbers to each other.
@@ -165,6 +168,8 @@ void AllPrimitivesKernel(AllPrimitivesParams p) {
   const Shared<bf16> tile = memory.Take<bf16>(32 * 16);
   const Shared<float> scratch = memory.Take<float>(BlockWarps());
   const Shared<uint32_t> count = memory.Take<uint32_t>(1);
+  const Shared<uint64_t> large_count = memory.Take<uint64_t>(1);
+  const Shared<uint64_t> large_scratch = memory.Take<uint64_t>(BlockWarps());
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
 
@@ -181,12 +186,21 @@ void AllPrimitivesKernel(AllPrimitivesParams p) {
   record(p.x.LoadPack<4, Cache::kReadOnlyStream>(thread * 4).values);
   record(p.x.LoadPack<2, Cache::kStream>(thread * 2).values);
 
-  if (thread == 0) count.Store(0, 0);
+  const PrefixSum<uint64_t> sum = BlockPrefixSum(uint64_t{1} << (thread % 60), large_scratch);
+  record(static_cast<uint32_t>(sum.before >> 32) ^ static_cast<uint32_t>(sum.before));
+  record(static_cast<uint32_t>(sum.total >> 32) ^ static_cast<uint32_t>(sum.total));
+
+  if (thread == 0) {
+    count.Store(0, 0);
+    large_count.Store(0, 0);
+  }
   BlockBarrier();
+  large_count.AtomicAdd(0, uint64_t{1} << 31);
   count.AtomicAdd(0, static_cast<uint32_t>(thread));
   p.counters.AtomicAdd(0, static_cast<uint32_t>(thread));
   BlockBarrier();
   record(count.Load(0));
+  record(static_cast<uint32_t>(large_count.Load(0) >> 32));
   record(p.counters.LoadAcquire(0));
   if (thread == 0) {
     p.counters.StoreRelease(1, 7);
@@ -200,7 +214,8 @@ void LaunchAllPrimitives(Launcher& launcher, const AllPrimitivesParams& params) 
       {.name = "all_primitives",
        .threads = kAllThreads,
        .shared_bytes = SharedBytes<float>(kAllThreads * 8) + SharedBytes<bf16>(32 * 16) +
-                       SharedBytes<float>(kAllThreads / kWarpLanes) + SharedBytes<uint32_t>(1),
+                       SharedBytes<float>(kAllThreads / kWarpLanes) + SharedBytes<uint32_t>(1) +
+                       SharedBytes<uint64_t>(1) + SharedBytes<uint64_t>(kAllThreads / kWarpLanes),
        .overlaps_earlier = true},
       &AllPrimitivesKernel, params);
 }

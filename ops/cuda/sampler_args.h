@@ -1,0 +1,95 @@
+// What the host tells the kernels of sampler.h, and what they tell it. Pointers are device
+// pointers.
+#ifndef QUIRE_OPS_CUDA_SAMPLER_ARGS_H_
+#define QUIRE_OPS_CUDA_SAMPLER_ARGS_H_
+
+#include <cstdint>
+
+#include "core/device_matrix.h"
+
+namespace quire {
+
+inline constexpr int64_t kMaxSampledVocabulary = 1 << 20;
+inline constexpr int32_t kMaxTopLogits = 256;  // of a scored row
+
+// Records that kernels load are multiples of 8 or 16 bytes, aligned to it.
+
+// One change of a row's y. Its place in the row's list says which.
+struct alignas(8) LogitEdit {
+  int32_t id = 0;
+  float value = 0.0F;  // bias: what is added; ban: unused; penalty: the id's count in the output
+};
+
+// One row to edit: row i of EditLogitsArgs::edited becomes y of logits row `logits_row`. Its edits
+// are edits[first_edit ..]: biases, then bans, then penalties. Ids are distinct among the biases
+// and among the penalties.
+struct alignas(16) EditRow {
+  int64_t logits_row = 0;
+  int32_t first_edit = 0;
+  int32_t num_biases = 0;
+  int32_t num_bans = 0;
+  int32_t num_penalties = 0;
+  float repetition_penalty = 1.0F;
+  float frequency_penalty = 0.0F;
+  float presence_penalty = 0.0F;
+};
+
+struct EditLogitsArgs {
+  DeviceMatrix logits;                 // fp32 [R, V]
+  DeviceArray<const EditRow> rows;     // [N]
+  DeviceArray<const LogitEdit> edits;  //
+  DeviceMatrix edited;                 // fp32 [at least N, V], written
+};
+
+// One token to draw, from logits row `row`, or from edited row `row`.
+struct alignas(16) DrawRow {
+  int64_t row = 0;
+  int32_t is_edited = 0;
+  int32_t top_k = 0;         // 0: all
+  float scale = 0.0F;        // TemperatureScale; 0: greedy
+  float top_p = 1.0F;        //
+  uint64_t min_weight = 0;   // MinWeight
+  uint64_t random_bits = 0;  //
+};
+
+struct DrawArgs {
+  DeviceMatrix logits;              // fp32 [R, V]
+  DeviceMatrix edited;              // fp32 [., V], or null
+  DeviceArray<const DrawRow> rows;  // [N]
+  int32_t* tokens = nullptr;        // [N]: an id, or -1: none
+};
+
+// One row to score: the token `token`, or the one that was drawn last as tokens[draw].
+struct alignas(16) ScoreRow {
+  int64_t row = 0;     // of the logits
+  int32_t token = -1;  // -1: tokens[draw], which may be -1 itself: nothing to score
+  int32_t draw = 0;
+  int32_t top = 0;  // likeliest tokens asked for, at most ScoreArgs::top_stride
+};
+
+// A log-probability is logit - (max + ln(total / 2^40)).
+struct alignas(16) RowScore {
+  int32_t token = -1;   // -1: none, and the rest means nothing
+  int32_t num_top = 0;  // fewer than asked for where the row has no more numbers
+  float logit = 0.0F;   // the token's
+  float max = 0.0F;
+  uint64_t total = 0;  // of the weights ExpWeight(logit, max, TemperatureScale(1))
+};
+
+struct alignas(8) TopLogit {
+  int32_t id = 0;
+  float logit = 0.0F;
+};
+
+struct ScoreArgs {
+  DeviceMatrix logits;               // fp32 [R, V]
+  DeviceArray<const ScoreRow> rows;  // [N]
+  const int32_t* tokens = nullptr;   // read where a row's token is -1
+  RowScore* scores = nullptr;        // [N]
+  TopLogit* top = nullptr;           // [N, top_stride]: (logit descending, id ascending), no NaN
+  int32_t top_stride = 0;            // at most kMaxTopLogits
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_OPS_CUDA_SAMPLER_ARGS_H_
