@@ -1,99 +1,12 @@
-// Tiny checkpoints of every architecture against what transformers computes on them, strictly in
-// float32 and by what bf16 rounds away in bfloat16
-// (tests/golden/models, made by tools/make_golden.py).
-#include <fstream>
-#include <memory>
-#include <nlohmann/json.hpp>
+// Every architecture on the CPU.
 #include <string>
 #include <vector>
 
-#include "engine/load_model.h"
 #include "gtest/gtest.h"
-#include "tests/engine/golden_prompt.h"
-#include "tests/testing/engine_client.h"
+#include "tests/engine/architectures.h"
 
-namespace quire {
+namespace quire::testing {
 namespace {
-
-struct GoldenCase {
-  std::string model;
-  int64_t max_batch_tokens;  // prompts longer than it are computed in chunks
-  int64_t max_context = 0;   // 0: the model's
-};
-
-class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
-
-TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
-  const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
-  LoadOptions options{.model = directory, .dtype = DType::kFloat32};
-  options.kv_cache_bytes = size_t{8} << 20;
-  options.max_batch_tokens = GetParam().max_batch_tokens;
-  options.max_context = GetParam().max_context;
-  options.max_num_sequences = 4;
-  options.block_tokens = 16;
-  const auto loaded = LoadedModel::Load(options, nullptr);
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_TRUE((*loaded)->unused_tensors().empty());
-
-  const auto golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));
-  for (const auto& prompt : golden.at("prompts")) {
-    testing::ExpectMeetsGolden((*loaded)->engine(), prompt);
-  }
-}
-
-// A greedy token that differs counts only where the oracle's first choice leads by more than 0.1;
-// comparison then goes on from the oracle's token.
-void ExpectGreedyByTheNearTieRule(Engine& engine, const nlohmann::json& prompt) {
-  const auto greedy = prompt.at("greedy_ids").get<std::vector<TokenId>>();
-  const auto gaps = prompt.at("greedy_gaps").get<std::vector<double>>();
-  Request request;
-  prompt.at("ids").get_to(request.prompt);
-  request.sampling.temperature = 0;
-  size_t done = 0;
-  while (done < greedy.size()) {
-    request.stopping.max_new_tokens = static_cast<int64_t>(greedy.size() - done);
-    const testing::Outcome outcome = testing::Run(engine, request);
-    for (TokenId token : outcome.sequences[0].tokens) {
-      const bool same = token == greedy[done];
-      EXPECT_TRUE(same || gaps[done] <= 0.1)
-          << "token " << done << " is " << token << "; the oracle's " << greedy[done]
-          << " leads by " << gaps[done];
-      request.prompt.push_back(greedy[done++]);
-      if (!same) break;
-    }
-  }
-}
-
-class ArchitectureBfloat16 : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(ArchitectureBfloat16, StaysNearTransformers) {
-  const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + std::string(GetParam());
-  LoadOptions options{.model = directory, .dtype = DType::kBFloat16};
-  options.kv_cache_bytes = size_t{8} << 20;
-  options.max_num_sequences = 4;
-  const auto loaded = LoadedModel::Load(options, nullptr);
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));
-  for (const auto& prompt : golden.at("prompts")) {
-    Request request;
-    prompt.at("ids").get_to(request.prompt);
-    SCOPED_TRACE(request.prompt.size());
-    request.prompt_logprobs = true;
-    request.top_logprobs = 0;
-    request.stopping.max_new_tokens = 0;
-    const testing::Outcome outcome = testing::Run((*loaded)->engine(), request);
-    const auto scores = prompt.at("prompt_logprobs").get<std::vector<double>>();
-    ASSERT_EQ(outcome.prompt_logprobs.size(), scores.size());
-    double difference = 0;
-    for (size_t i = 0; i < scores.size(); ++i) {
-      difference += outcome.prompt_logprobs[i].chosen.logprob - scores[i];
-    }
-    EXPECT_NEAR(difference, 0.0, 0.02 * static_cast<double>(scores.size()));
-    // With experts a router's near-tie may choose another one, and all that follows differs.
-    if ((*loaded)->config().moe) continue;
-    ExpectGreedyByTheNearTieRule((*loaded)->engine(), prompt);
-  }
-}
 
 constexpr const char* kModels[] = {"deepseek_v2",   "deepseek_v2_lite",
                                    "deepseek_v3",   "gemma",
@@ -129,12 +42,14 @@ std::vector<GoldenCase> Cases() {
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(, ArchitectureGolden, ::testing::ValuesIn(Cases()), [](const auto& info) {
-  return info.param.model + "_in_steps_of_" + std::to_string(info.param.max_batch_tokens);
-});
+std::vector<GoldenCase> Bfloat16Cases() {
+  std::vector<GoldenCase> cases;
+  for (const char* model : kModels) cases.push_back({.model = model, .max_batch_tokens = 512});
+  return cases;
+}
 
-INSTANTIATE_TEST_SUITE_P(, ArchitectureBfloat16, ::testing::ValuesIn(kModels),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(, ArchitectureGolden, ::testing::ValuesIn(Cases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(, ArchitectureBfloat16, ::testing::ValuesIn(Bfloat16Cases()), CaseName);
 
 }  // namespace
-}  // namespace quire
+}  // namespace quire::testing
