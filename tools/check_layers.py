@@ -37,7 +37,7 @@ ISA_MAY_STD = {"cstddef", "cstdint", "immintrin.h"}
 # knows the primitives alone.
 KERNEL_SOURCE = re.compile(r"^(?!core/).*/cuda/.*\.cuh$")
 KERNEL_MAY = re.compile(r"^(core/cuda/primitives/.*|core/cuda/launch_shape\.h|core/(number_types|device_matrix)\.h"
-                        r"|core/ceil_div\.h|ops/op_kinds\.h|[a-z]+/cuda/.*)$")
+                        r"|core/ceil_div\.h|kvcache/kv_layout\.h|ops/op_kinds\.h|[a-z]+/cuda/.*)$")
 KERNEL_MAY_STD = {"bit", "cstddef", "cstdint", "type_traits"}
 PRIMITIVES = "core/cuda/primitives/"
 EMULATION = "core/cuda/emulation/"
