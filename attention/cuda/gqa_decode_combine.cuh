@@ -171,7 +171,7 @@ class DecodeCombiner {
 
 // Warp w of the grid: head w % H of row w / H.
 template <typename Act>
-QUIRE_KERNEL(kDecodeCombineThreads, 8)
+QUIRE_KERNEL(kDecodeCombineThreads, 6)
 void GqaDecodeCombineKernel(DecodeCombineParams<Act> p) {
   WaitForEarlierKernels();
   LetLaterKernelsBegin();

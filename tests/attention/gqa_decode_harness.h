@@ -22,7 +22,8 @@ struct DecodeRun {
   uint32_t seed = 0;  // of the threads' order; then three blocks run side by side
   int64_t more_splits = 0;
   int64_t max_blocks = 0;
-  int64_t first_rows = -1;  // of the batch; -1: all
+  int64_t first_rows = -1;   // of the batch; -1: all
+  bool detect_races = true;  // takes most of the time
 };
 
 // The pool of a PagedKv: what its bytes 0xff are nobody has written.
@@ -139,7 +140,9 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
   AddArguments(params, batch, arguments);
   const EmulatedPages pages(params.kv);
   const EmulatedMatrix out("out", params.out.Rows(0, rows), EmulatedMatrix::kOutput);
-  emulation::EmulatedQueue queue({.seed = run.seed, .resident_blocks = run.seed == 0 ? 1 : 3});
+  emulation::EmulatedQueue queue({.seed = run.seed,
+                                  .resident_blocks = run.seed == 0 ? 1 : 3,
+                                  .detect_races = run.detect_races});
   cuda::GqaDecodePlan(queue, args.plan);
   cuda::GqaDecode(queue, args);
   ASSERT_TRUE(queue.status().ok()) << queue.status();
@@ -169,16 +172,29 @@ class EmulatedDecode : public Attention {
 
 // How far decode attention may be from the reference: as the CPU's, which multiplies pairs of bf16
 // too where queries and cache are bf16.
-inline ::testing::AssertionResult DecodeMatchesReference(const PagedKv& kv, DType act,
-                                                         const HostMatrix& qkv,
-                                                         const GqaExtras& extras = {},
-                                                         const DecodeRun& run = {}) {
-  EmulatedDecode decode(run);
-  const HostMatrix out = RunGqa(decode, kv, qkv, extras);
+inline ::testing::AssertionResult NearReference(const HostMatrix& out, const PagedKv& kv,
+                                                const HostMatrix& qkv,
+                                                const GqaExtras& extras = {}) {
+  const DType act = qkv.view().dtype;
   const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv, extras);
   const CpuIsa like = act == DType::kBFloat16 ? CpuIsa::kAvx512Bf16 : CpuIsa::kPortable;
   return Near(out, want,
               [&](int64_t r, int64_t c) { return GqaBound(like, kv, act, want.at(r, c)); });
+}
+
+inline ::testing::AssertionResult DecodeMatchesReference(const PagedKv& kv, const HostMatrix& qkv,
+                                                         const GqaExtras& extras = {},
+                                                         const DecodeRun& run = {}) {
+  EmulatedDecode decode(run);
+  return NearReference(RunGqa(decode, kv, qkv, extras), kv, qkv, extras);
+}
+
+// KV heads are blocks of their own: two are as good as many.
+inline GqaShape FewHeads(GqaShape shape) {
+  const int kv_heads = std::min(shape.num_kv_heads, 2);
+  shape.num_heads = shape.group() * kv_heads;
+  shape.num_kv_heads = kv_heads;
+  return shape;
 }
 
 // Few rows of an entry: each is attended by itself, and the emulation takes its time.
