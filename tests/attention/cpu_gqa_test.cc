@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/attention/gqa_cases.h"
 #include "tests/attention/gqa_harness.h"
 #include "tests/testing/isas.h"
 
@@ -13,59 +14,9 @@ namespace quire {
 namespace {
 
 using ::quire::testing::CpuBackend;
-using ::quire::testing::KvEntry;
+using ::quire::testing::GqaCase;
 using ::quire::testing::MatchesReference;
 using ::quire::testing::PagedKv;
-
-struct GqaCase {
-  const char* name;
-  GqaShape shape;  // H, Hkv, D, Dv, window
-  int block_tokens;
-  std::vector<KvEntry> entries;  // query tokens, kv tokens
-};
-
-const GqaCase kCases[] = {
-    {"OneToken", {4, 2, 64, 64, 0}, 16, {{1, 1}}},
-    {"TwoTokens", {4, 2, 64, 64, 0}, 16, {{1, 2}}},
-    {"PageEdgeMinusOne", {4, 2, 64, 64, 0}, 16, {{1, 15}}},
-    {"PageEdge", {4, 2, 64, 64, 0}, 16, {{1, 16}}},
-    {"PageEdgePlusOne", {4, 2, 64, 64, 0}, 16, {{1, 17}}},
-    {"TileEdgeMinusOne", {4, 2, 64, 64, 0}, 32, {{1, 63}}},
-    {"TileEdge", {4, 2, 64, 64, 0}, 32, {{1, 64}}},
-    {"TileEdgePlusOne", {4, 2, 64, 64, 0}, 32, {{1, 65}}},
-    {"SplitEdgeMinusOne", {2, 1, 64, 64, 0}, 64, {{1, 511}}},
-    {"SplitEdge", {2, 1, 64, 64, 0}, 64, {{1, 512}}},
-    {"SplitEdgePlusOne", {2, 1, 64, 64, 0}, 64, {{1, 513}}},
-    {"SeveralSplits", {2, 1, 64, 64, 0}, 16, {{1, 1700}}},
-    {"SeveralSplitsOfAChunk", {2, 1, 64, 64, 0}, 64, {{9, 1100}}},
-    {"GroupOfOne", {3, 3, 64, 64, 0}, 16, {{5, 40}}},
-    {"GroupOfThree", {6, 2, 64, 64, 0}, 16, {{7, 40}}},
-    {"GroupOfFour", {8, 2, 64, 64, 0}, 16, {{5, 40}}},
-    {"GroupOfEight", {8, 1, 64, 64, 0}, 32, {{5, 40}}},
-    {"GroupOfSixteen", {16, 1, 64, 64, 0}, 32, {{5, 40}}},
-    {"GroupWiderThanAnItem", {71, 1, 64, 64, 0}, 16, {{3, 20}}},
-    {"Dim40", {4, 2, 40, 40, 0}, 16, {{5, 70}}},
-    {"Dim48", {4, 2, 48, 48, 0}, 16, {{5, 70}}},
-    {"Dim80", {4, 2, 80, 80, 0}, 16, {{5, 70}}},
-    {"Dim96", {4, 2, 96, 96, 0}, 32, {{5, 70}}},
-    {"Dim128", {4, 2, 128, 128, 0}, 64, {{5, 130}}},
-    {"Dim192", {4, 2, 192, 192, 0}, 16, {{5, 70}}},
-    {"Dim256", {4, 2, 256, 256, 0}, 64, {{5, 70}}},
-    {"Dim2", {2, 1, 2, 2, 0}, 16, {{3, 33}}},
-    {"Dim34", {2, 1, 34, 34, 0}, 16, {{3, 33}}},
-    {"WholePrompt", {4, 2, 64, 64, 0}, 16, {{100, 100}}},
-    {"ChunkInTheMiddle", {4, 2, 64, 64, 0}, 16, {{33, 90}}},
-    {"ChunkThatEndsOnAPage", {4, 2, 64, 64, 0}, 32, {{31, 96}}},
-    {"WindowOfOne", {4, 2, 64, 64, 1}, 16, {{1, 40}, {20, 40}}},
-    {"WindowInsideAPage", {4, 2, 64, 64, 5}, 16, {{1, 40}, {20, 40}}},
-    {"WindowEdgeOnAPage", {4, 2, 64, 64, 16}, 16, {{1, 48}, {17, 49}}},
-    {"WindowOddStart", {4, 2, 64, 64, 30}, 64, {{1, 101}, {1, 100}, {2, 131}}},
-    {"WindowOverSplits", {2, 1, 64, 64, 600}, 64, {{1, 1500}, {40, 1530}}},
-    {"WindowLongerThanTheSequence", {4, 2, 64, 64, 1000}, 16, {{7, 40}}},
-    {"MixedBatch", {4, 2, 64, 64, 0}, 16, {{1, 33}, {40, 40}, {1, 1}, {5, 600}, {1, 700}}},
-    {"EntryWithoutRows", {4, 2, 64, 64, 0}, 16, {{1, 33}, {0, 20}, {2, 9}, {0, 0}}},
-    {"ManyDecodes", {4, 2, 64, 64, 0}, 32, std::vector<KvEntry>(40, {1, 70})},
-};
 
 class CpuGqaCaseTest : public ::testing::TestWithParam<std::tuple<CpuIsa, const GqaCase*>> {};
 
@@ -82,14 +33,9 @@ TEST_P(CpuGqaCaseTest, MatchesTheReference) {
   }
 }
 
-std::vector<const GqaCase*> AllCases() {
-  std::vector<const GqaCase*> cases;
-  for (const GqaCase& c : kCases) cases.push_back(&c);
-  return cases;
-}
-
 INSTANTIATE_TEST_SUITE_P(Isa, CpuGqaCaseTest,
-                         ::testing::Combine(testing::AllIsas(), ::testing::ValuesIn(AllCases())),
+                         ::testing::Combine(testing::AllIsas(),
+                                            ::testing::ValuesIn(testing::GqaCases())),
                          [](const ::testing::TestParamInfo<CpuGqaCaseTest::ParamType>& info) {
                            return std::string(CpuIsaName(std::get<0>(info.param))) + "_" +
                                   std::get<1>(info.param)->name;

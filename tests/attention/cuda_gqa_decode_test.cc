@@ -1,0 +1,254 @@
+// Decode attention's kernels, emulated, against the reference, over a cache whose unseen memory
+// nobody has written and whose unseen block ids are wild. With it the law: a row's bits depend on
+// its query and on what it sees.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/attention/gqa_cases.h"
+#include "tests/attention/gqa_decode_harness.h"
+#include "tests/attention/gqa_harness.h"
+#include "tests/attention/rule_set.h"
+
+namespace quire {
+namespace {
+
+using ::quire::testing::DecodeMatchesReference;
+using ::quire::testing::DecodeRun;
+using ::quire::testing::EmulatedDecode;
+using ::quire::testing::FewHeads;
+using ::quire::testing::FewRows;
+using ::quire::testing::GqaCase;
+using ::quire::testing::GqaExtras;
+using ::quire::testing::GqaRulesCase;
+using ::quire::testing::HostMatrix;
+using ::quire::testing::KeysOf;
+using ::quire::testing::KvEntry;
+using ::quire::testing::NearReference;
+using ::quire::testing::PagedKv;
+using ::quire::testing::RuleSet;
+using ::quire::testing::RunDecode;
+using ::quire::testing::RunGqa;
+using ::quire::testing::RunGqaSlice;
+
+constexpr DType kTypes[] = {DType::kBFloat16, DType::kFloat32};
+
+// Queries, and the keys and values that no kernel may look at beside them.
+HostMatrix Queries(const PagedKv& kv, DType dtype, uint32_t seed = 9, int64_t gap = 6) {
+  HostMatrix qkv(dtype, kv.num_tokens(), kv.shape().qkv_width(), kv.shape().qkv_width() + gap);
+  qkv.FillNormal(seed);
+  return qkv;
+}
+
+class CudaGqaDecodeCaseTest : public ::testing::TestWithParam<const GqaCase*> {};
+
+TEST_P(CudaGqaDecodeCaseTest, MatchesTheReference) {
+  const GqaCase& c = *GetParam();
+  for (DType dtype : kTypes) {
+    for (bool drop_old_pages : {true, false}) {
+      PagedKv kv(c.shape, c.block_tokens, dtype, FewRows(c.entries, 2, 4), 7, drop_old_pages);
+      kv.FillNormal(8);
+      const DecodeRun run{.detect_races = dtype == DType::kBFloat16};
+      EXPECT_TRUE(DecodeMatchesReference(kv, Queries(kv, dtype), {}, run)) << DTypeName(dtype);
+      if (c.shape.window == 0) break;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, CudaGqaDecodeCaseTest, ::testing::ValuesIn(testing::GqaCases()),
+                         [](const auto& info) { return info.param->name; });
+
+std::vector<const GqaRulesCase*> CasesThatFit() {
+  std::vector<const GqaRulesCase*> cases = testing::GqaRulesCases();
+  std::erase_if(cases, [](const GqaRulesCase* c) {
+    return std::max(c->shape.head_dim, c->shape.value_dim) > kGqaDecodeMostDim;
+  });
+  return cases;
+}
+
+class CudaGqaDecodeRulesTest : public ::testing::TestWithParam<const GqaRulesCase*> {};
+
+// And alone, with other threads first, in a larger launch or on fewer blocks, to the bit.
+TEST_P(CudaGqaDecodeRulesTest, MatchesTheReferenceHoweverItIsRun) {
+  const GqaRulesCase& c = *GetParam();
+  for (DType dtype : kTypes) {
+    PagedKv kv(FewHeads(c.shape), c.block_tokens, dtype, FewRows(c.entries, 2, 3), 7,
+               /*drop_old_pages=*/dtype == DType::kBFloat16, c.prefix);
+    kv.FillNormal(8);
+    const RuleSet rules(c.rules, kv.shape().num_heads, KeysOf(kv), 5);
+    HostMatrix q2(dtype, kv.num_tokens(), int64_t{kv.shape().num_heads} * c.shape.head_dim);
+    q2.FillNormal(6);
+    const GqaExtras extras{rules.rules(), c.q2 ? &q2 : nullptr};
+    const HostMatrix qkv = Queries(kv, dtype);
+    EmulatedDecode together({.detect_races = false});
+    const HostMatrix whole = RunGqa(together, kv, qkv, extras);
+    EXPECT_TRUE(NearReference(whole, kv, qkv, extras)) << DTypeName(dtype);
+
+    EmulatedDecode alone({.seed = 3, .more_splits = 2, .max_blocks = 2});
+    for (int64_t e = 0; e < kv.num_entries(); ++e) {
+      const int32_t first = kv.batch().query_start.data[e];
+      const int32_t rows = kv.batch().query_start.data[e + 1] - first;
+      if (rows == 0) continue;
+      const HostMatrix row = RunGqaSlice(alone, kv, qkv, e, 0, 1, extras);
+      EXPECT_TRUE(row.SameRowBits(0, whole, first)) << DTypeName(dtype) << " entry " << e;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, CudaGqaDecodeRulesTest, ::testing::ValuesIn(CasesThatFit()),
+                         [](const auto& info) { return info.param->name; });
+
+TEST(CudaGqaDecode, EveryPageSizeGivesTheSameBits) {
+  std::vector<HostMatrix> results;
+  for (int block_tokens : {16, 32, 64}) {
+    PagedKv kv({4, 2, 64, 64, 0}, block_tokens, DType::kBFloat16, {{2, 600}, {1, 130}},
+               /*seed=*/block_tokens);
+    // The same numbers, wherever their pages lie.
+    for (int64_t e = 0; e < 2; ++e) {
+      for (int64_t position = 0; position < kv.batch().kv_len.data[e]; ++position) {
+        for (int i = 0; i < 2 * 64; ++i) {
+          const auto at = static_cast<float>(position * 128 + i);
+          kv.SetKey(e, position, i / 64, i % 64, std::sin(at));
+          kv.SetValue(e, position, i / 64, i % 64, std::cos(at));
+        }
+      }
+    }
+    EmulatedDecode decode;
+    results.push_back(RunGqa(decode, kv, Queries(kv, DType::kBFloat16)));
+  }
+  EXPECT_TRUE(results[0].SameBits(results[1]));
+  EXPECT_TRUE(results[0].SameBits(results[2]));
+}
+
+TEST(CudaGqaDecode, TypesOfRowsAndCacheMayDiffer) {
+  for (DType cache : kTypes) {
+    for (DType act : kTypes) {
+      PagedKv kv({6, 2, 64, 64, 0}, 16, cache, {{2, 50}});
+      kv.FillNormal(3);
+      EXPECT_TRUE(DecodeMatchesReference(kv, Queries(kv, act)));
+    }
+  }
+}
+
+TEST(CudaGqaDecode, AlignmentDoesNotMatter) {
+  for (DType dtype : kTypes) {
+    PagedKv kv({4, 2, 64, 32, 0}, 16, dtype, {{3, 50}});
+    kv.FillNormal(3);
+    const GqaShape& shape = kv.shape();
+    const HostMatrix aligned = Queries(kv, dtype, 9, /*gap=*/8);
+    HostMatrix odd(dtype, 3, shape.qkv_width(), shape.qkv_width() + 1);
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t c = 0; c < shape.qkv_width(); ++c) odd.set(r, c, aligned.at(r, c));
+    }
+    HostMatrix want(dtype, 3, shape.out_width());
+    HostMatrix out(dtype, 3, shape.out_width(), shape.out_width() + 1);
+    RunDecode({aligned.view(), want.view(), shape, 0.1F, kv.view()}, kv.batch(), {});
+    RunDecode({odd.view(), out.view(), shape, 0.1F, kv.view()}, kv.batch(), {});
+    for (int64_t r = 0; r < 3; ++r) EXPECT_TRUE(out.SameRowBits(r, want, r));
+  }
+}
+
+TEST(CudaGqaDecode, LargeScoresDoNotOverflow) {
+  for (DType dtype : kTypes) {
+    PagedKv kv({2, 1, 64, 64, 0}, 16, dtype, {{1, 70}});
+    kv.FillNormal(3);
+    HostMatrix qkv(dtype, 1, kv.shape().qkv_width());
+    qkv.FillNormal(1, 1000.0F);  // one key takes it all
+    EmulatedDecode decode;
+    const HostMatrix out = RunGqa(decode, kv, qkv);
+    const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv);
+    EXPECT_TRUE(testing::Near(out, want, [](int64_t, int64_t) { return 0.05; }));
+  }
+}
+
+TEST(CudaGqaDecode, ARowThatSeesNothingIsZero) {
+  const GqaShape shape{4, 2, 64, 64, 0};
+  for (DType dtype : kTypes) {
+    PagedKv kv(shape, 16, dtype, {{1, 1}});
+    HostMatrix qkv(dtype, 1, shape.qkv_width());
+    qkv.FillNormal(1);
+    HostMatrix out(dtype, 1, 256);
+    AttentionBatch batch = kv.batch();
+    const int32_t kv_len[] = {0};
+    const int32_t positions[] = {-1};
+    batch.kv_len.data = kv_len;
+    batch.positions.data = positions;
+    RunDecode({qkv.view(), out.view(), shape, 0.1F, kv.view()}, batch, {.more_splits = 1});
+    for (int64_t i = 0; i < 256; ++i) EXPECT_EQ(out.at(0, i), 0.0F);
+  }
+}
+
+TEST(CudaGqaDecode, WhatRowsDoNotSeeDoesNotReachThem) {
+  for (DType dtype : kTypes) {
+    for (int window : {0, 20}) {
+      PagedKv kv({3, 1, 40, 40, window}, 16, dtype, {{30, 96}}, 1, false);
+      kv.FillNormal(1);
+      const HostMatrix qkv = Queries(kv, dtype);
+      EmulatedDecode decode({.detect_races = false});
+      const HostMatrix clean = RunGqa(decode, kv, qkv);
+      const float bad[] = {NAN, INFINITY, -INFINITY};
+      for (int i = 0; i < 3; ++i) {  // at positions 71, 80, 89: odd, even, odd
+        kv.SetValue(0, 71 + 9 * i, 0, 3, bad[i]);
+        kv.SetKey(0, 71 + 9 * i, 0, 5, bad[i]);
+      }
+      const HostMatrix out = RunGqa(decode, kv, qkv);
+      for (int32_t r = 0; r < 30; ++r) {
+        const int32_t position = 66 + r;
+        bool sees = false;
+        for (int32_t at : {71, 80, 89}) {
+          sees = sees || (at <= position && (window == 0 || at > position - window));
+        }
+        EXPECT_EQ(out.SameRowBits(r, clean, r), !sees) << r << " window " << window;
+      }
+    }
+  }
+}
+
+// The rows behind those that are asked for are a prefill's.
+TEST(CudaGqaDecode, RowsBehindTheFirstAreLeftAlone) {
+  PagedKv kv({4, 2, 64, 64, 0}, 16, DType::kBFloat16, {{1, 33}, {2, 20}, {5, 40}});
+  kv.FillNormal(3);
+  const HostMatrix qkv = Queries(kv, DType::kBFloat16);
+  EmulatedDecode decode;
+  const HostMatrix whole = RunGqa(decode, kv, qkv);
+  EmulatedDecode first({.first_rows = 3});
+  const HostMatrix out = RunGqa(first, kv, qkv);
+  for (int64_t r = 0; r < 3; ++r) EXPECT_TRUE(out.SameRowBits(r, whole, r));
+  for (int64_t r = 3; r < 8; ++r) {
+    for (int64_t c = 0; c < 256; ++c) ASSERT_TRUE(std::isnan(out.at(r, c)));
+  }
+  EmulatedDecode none({.first_rows = 0});
+  const HostMatrix nothing = RunGqa(none, kv, qkv);
+  EXPECT_TRUE(std::isnan(nothing.at(0, 0)));
+}
+
+// More rows than the plan's block has threads, some with splits, some that see nothing yet.
+TEST(CudaGqaDecode, ManyRowsFindTheirEntries) {
+  std::vector<KvEntry> entries;
+  for (int32_t e = 0; e < 200; ++e) entries.push_back({e % 3, e == 150 ? 520 : e % 3 + e % 7});
+  PagedKv kv({1, 1, 2, 2, 0}, 16, DType::kBFloat16, entries);
+  ASSERT_GT(kv.num_tokens(), 190);
+  kv.FillNormal(3);
+  EXPECT_TRUE(
+      DecodeMatchesReference(kv, Queries(kv, DType::kBFloat16), {}, {.seed = 1, .max_blocks = 5}));
+}
+
+TEST(CudaGqaDecode, MaxSplitsAreReachedAndNotExceeded) {
+  for (int window : {0, 1, 2, 511, 512, 513, 514, 1025, 5000}) {
+    for (int prefix : {0, 1, 512, 513}) {
+      int64_t most = 0;
+      for (int64_t position = 0; position < 4000; ++position) {
+        const int64_t begin = window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+        const int64_t splits = position / kGqaDecodeSplit - begin / kGqaDecodeSplit + 1;
+        most = std::max(most, splits + (prefix + kGqaDecodeSplit - 1) / kGqaDecodeSplit);
+      }
+      EXPECT_EQ(GqaDecodeMaxSplits(4000, window, prefix), most) << window << " " << prefix;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quire
