@@ -45,9 +45,9 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "auto";   // auto, cpu, cuda
-  std::string cpu_isa = "auto";  // see core/cpu/cpu_isa.h
-  int threads = 0;               // 0: as many as the CPUs that this process may use
+  std::string device = "auto";       // auto, cpu, cuda
+  std::string cpu_isa = "auto";      // see core/cpu/cpu_isa.h
+  int threads = 0;                   // 0: as many as the CPUs that this process may use
   double gpu_memory_fraction = 0.9;  // that may be taken, of a GPU's
   // Rows of one step, and tokens of a sequence, at most: they size scratch memory.
   int64_t max_batch_tokens = 0;

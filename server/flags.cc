@@ -128,8 +128,15 @@ void AddSinkFlags(CLI::App& app, AttentionSinkOptions& sinks) {
 
 void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
   LoadOptions& load = flags.load;
-  app.add_option("--device", load.backend.device, "Where the model runs")
+  app.add_option("--device", load.backend.device,
+                 "Where the model runs; auto is the first GPU, if the build and the machine have "
+                 "one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str()
+      ->group("Machine");
+  app.add_option("--gpu-memory-fraction", load.backend.gpu_memory_fraction,
+                 "How much of a GPU's memory the server may take in all")
+      ->check(CLI::Range(0.01, 1.0))
       ->capture_default_str()
       ->group("Machine");
   app.add_option("--threads", load.backend.threads,

@@ -73,8 +73,8 @@ class CudaAttention : public Attention {
   CudaAttention(DeviceQueue& queue, const CudaAttentionLimits& limits)
       : queue_(queue), limits_(limits), staged_pairs_(2 * kPageCopies) {
     const int64_t row_bytes = std::max<int64_t>(1, WorkspaceBytes(1));
-    rows_at_once_ = std::clamp<int64_t>(kWorkspaceBytes / row_bytes, 1,
-                                        std::max<int64_t>(1, limits.max_rows));
+    rows_at_once_ =
+        std::clamp<int64_t>(kWorkspaceBytes / row_bytes, 1, std::max<int64_t>(1, limits.max_rows));
   }
 
   absl::Status TakeMemory(DeviceMemory& memory) {
@@ -84,8 +84,8 @@ class CudaAttention : public Attention {
       QUIRE_ASSIGN_OR_RETURN(workspace_,
                              memory.Allocate(WorkspaceBytes(rows_at_once_), "activations"));
     }
-    QUIRE_ASSIGN_OR_RETURN(
-        pairs_, memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
+    QUIRE_ASSIGN_OR_RETURN(pairs_,
+                           memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
     return absl::OkStatus();
   }
 
@@ -127,8 +127,8 @@ class CudaAttention : public Attention {
       const auto some = pages.subspan(begin, kPageCopies);
       int32_t* out = staged_pairs_.data();
       for (const auto& [source, target] : some) {
-        *out++ = source;
-        *out++ = target;
+        *out++ = source.value();
+        *out++ = target.value();
       }
       const auto size = static_cast<int64_t>(2 * some.size());
       queue_.CopyToDevice(pairs_.data(), staged_pairs_.data(), size * sizeof(int32_t));
@@ -167,23 +167,25 @@ class CudaAttention : public Attention {
                                  .first_block = batch.first_block,
                                  .prefix_start = batch.prefix_start,
                                  .plan = static_cast<int32_t*>(plan_.data())};
+    const AttentionBias& bias = params.scores.bias;
     cuda::GqaDecodePlan(queue_, plan);
-    cuda::GqaDecode(queue_, {.plan = plan,
-                             .qkv = params.qkv,
-                             .q2 = prefix.q2,
-                             .out = params.out,
-                             .num_heads = params.shape.num_heads,
-                             .scale = params.scale,
-                             .kv = params.kv,
-                             .blocks = batch.blocks,
-                             .prefix_blocks = prefix.shared ? prefix.blocks : batch.prefix_blocks,
-                             .softcap = params.scores.softcap,
-                             .alibi_slopes = params.scores.alibi_slopes,
-                             .bias = params.scores.bias.data,
-                             .bias_head_stride = params.scores.bias.head_stride,
-                             .bias_row_stride = params.scores.bias.row_stride,
-                             .sink_logits = params.scores.sink_logits,
-                             .workspace = static_cast<float*>(workspace_.data())});
+    cuda::GqaDecode(
+        queue_, {.plan = plan,
+                 .qkv = params.qkv.Rows(first_row, rows),
+                 .q2 = From(prefix.q2, first_row, rows),
+                 .out = params.out.Rows(first_row, rows),
+                 .num_heads = params.shape.num_heads,
+                 .scale = params.scale,
+                 .kv = params.kv,
+                 .blocks = batch.blocks,
+                 .prefix_blocks = prefix.shared ? prefix.blocks : batch.prefix_blocks,
+                 .softcap = params.scores.softcap,
+                 .alibi_slopes = params.scores.alibi_slopes,
+                 .bias = bias.data == nullptr ? nullptr : bias.data + first_row * bias.row_stride,
+                 .bias_head_stride = params.scores.bias.head_stride,
+                 .bias_row_stride = params.scores.bias.row_stride,
+                 .sink_logits = params.scores.sink_logits,
+                 .workspace = static_cast<float*>(workspace_.data())});
   }
 
   DeviceQueue& queue_;

@@ -31,8 +31,10 @@ constexpr int64_t GqaDecodeMaxSplits(int64_t kv_len, int window, int prefix_toke
   return splits + CeilDiv(int64_t{prefix_tokens}, int64_t{kGqaDecodeSplit});
 }
 
-// Of the rows [0, num_rows) of a batch (AttentionBatch): each is attended by itself.
+// Of the rows [first_row, first_row + num_rows) of a batch (AttentionBatch): each is attended by
+// itself.
 struct GqaDecodePlanArgs {
+  int64_t first_row = 0;
   int64_t num_rows = 0;
   int64_t max_splits = 0;  // GqaDecodeMaxSplits of the longest sequence, or more
   int window = 0;
@@ -63,10 +65,11 @@ constexpr int64_t GqaDecodeWorkspaceSize(int64_t num_rows, int64_t max_splits, i
 
 struct GqaDecodeArgs {
   GqaDecodePlanArgs plan;  // made before, in the same order of work
-  DeviceMatrix qkv;        // act [>= num_rows, >= H D]: queries from column 0 on
-  DeviceMatrix q2;         // act, likewise, or its data is null: queries of a prefix
-  DeviceMatrix out;        // act [>= num_rows, H Dv]
-  int num_heads = 0;       // H
+  // Row 0 of the matrices, and of the bias, is the plan's first row.
+  DeviceMatrix qkv;   // act [>= num_rows, >= H D]: queries from column 0 on
+  DeviceMatrix q2;    // act, likewise, or its data is null: queries of a prefix
+  DeviceMatrix out;   // act [>= num_rows, H Dv]
+  int num_heads = 0;  // H
   float scale = 1.0F;
   PagedKvView kv;                            // D, Dv <= kGqaDecodeMostDim; aligned to 16 bytes
   DeviceArray<const int32_t> blocks;         // of the batch

@@ -57,6 +57,7 @@ struct DecodePlan {
 
 struct DecodePlanParams {
   DecodePlan plan;
+  int64_t first_row;
   int window;
   int block_tokens;
   int prefix_tokens;
@@ -85,10 +86,10 @@ struct DecodeRowView {
     int low = 0, high = p.num_entries;
     while (high - low > 1) {
       const int middle = low + (high - low) / 2;
-      (p.query_start.Load(middle) <= row ? low : high) = middle;
+      (p.query_start.Load(middle) <= p.first_row + row ? low : high) = middle;
     }
     view.entry = low;
-    view.position = p.positions.Load(row);
+    view.position = p.positions.Load(p.first_row + row);
     view.end = view.position + 1;
     view.prefix_end = p.prefix_tokens;
     if (!p.prefix_shared) {
@@ -185,6 +186,7 @@ void LaunchGqaDecodePlan(Launcher& launcher, const GqaDecodePlanArgs& args) {
                           .overlaps_earlier = true};
   const DecodePlanParams params{
       .plan = PlanOf(args),
+      .first_row = args.first_row,
       .window = args.window,
       .block_tokens = args.block_tokens,
       .prefix_tokens = args.prefix_tokens,

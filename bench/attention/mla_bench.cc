@@ -53,7 +53,7 @@ struct Machine {
   Machine(Setup& made, const MlaShape& mla_shape)
       : setup(made),
         shape(mla_shape),
-        mla(MakeCpuMla(setup.pool, setup.memory, setup.isa, {shape, kMaxRows, DType::kBFloat16})
+        mla(MakeCpuMla(setup.pool, setup.memory, setup.isa, {.shape = shape, .max_rows = kMaxRows})
                 .value()),
         ops(MakeCpuOps(setup.pool, setup.memory, setup.isa, {.max_rows = kMaxRows})) {
     std::vector<bf16> weight(shape.expanded_width() * shape.latent_dim);

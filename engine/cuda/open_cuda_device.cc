@@ -17,7 +17,18 @@ namespace {
 
 constexpr int kDevice = 0;  // of those that CUDA_VISIBLE_DEVICES leaves
 
+// Of compute capability 8.0: mma.sync of bf16, cp.async.
+constexpr int kLeastMajor = 8;
+
 }  // namespace
+
+bool HasCudaDevice() {
+  int major = 0;
+  const cudaError_t error =
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, kDevice);
+  if (error != cudaSuccess) cudaGetLastError();  // it does not stick
+  return error == cudaSuccess && major >= kLeastMajor;
+}
 
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows) {
   CudaDevice device;
@@ -25,7 +36,7 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_ro
   cudaDeviceProp properties;
   QUIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties, kDevice));
   device.name = properties.name;
-  if (properties.major < 8) {
+  if (properties.major < kLeastMajor) {
     return absl::FailedPreconditionError(
         absl::StrCat(device.name, " has compute capability ", properties.major, ".",
                      properties.minor, "; the CUDA backend needs 8.0 or newer: use --device cpu"));

@@ -8,6 +8,9 @@
 
 namespace quire {
 
+// Whether there is a GPU that OpenCudaDevice takes.
+bool HasCudaDevice();
+
 // The first GPU, with up to `memory_fraction` of its memory, for batches of max_rows rows.
 // FAILED_PRECONDITION where there is none, or one that is too old.
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows);

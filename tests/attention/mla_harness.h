@@ -27,7 +27,9 @@ class CpuMlaBackend {
   CpuMlaBackend(CpuIsa isa, const MlaShape& shape, DType dtype, int threads = 2,
                 int64_t max_rows = 2048)
       : pool_(threads), memory_(pool_) {
-    mla_ = MakeCpuMla(pool_, memory_, isa, {shape, max_rows, dtype}).value();
+    mla_ = MakeCpuMla(pool_, memory_, isa,
+                      {.shape = shape, .max_rows = max_rows, .cache_dtype = dtype})
+               .value();
   }
   Mla& mla() { return *mla_; }
 

@@ -17,17 +17,40 @@
 
 namespace quire::testing {
 
+// All of tests/golden/models that generate from their config alone.
+inline constexpr const char* kArchitectures[] = {"deepseek_v2",   "deepseek_v2_lite",
+                                                 "deepseek_v3",   "gemma",
+                                                 "gemma2",        "gemma3",
+                                                 "gemma3_nested", "glm4",
+                                                 "glm4_moe",      "gpt2",
+                                                 "gpt_oss",       "gpt_oss_mxfp4",
+                                                 "granite",       "granite_moe",
+                                                 "llama2",        "llama3",
+                                                 "llama_linear",  "llama_longrope",
+                                                 "llama_yarn",    "llama_yarn_mscale",
+                                                 "mistral",       "mistral3_nested",
+                                                 "mixtral",       "olmo2",
+                                                 "phi3",          "phi3_longrope",
+                                                 "quire_mla",     "quire_mla_low_rank",
+                                                 "quire_qk_norm", "quire_qk_norm_full",
+                                                 "qwen2",         "qwen2_moe",
+                                                 "qwen3",         "qwen3_moe",
+                                                 "stablelm",      "stablelm2",
+                                                 "starcoder2"};
+
 struct GoldenCase {
   std::string model;
   int64_t max_batch_tokens;  // prompts longer than it are computed in chunks
   int64_t max_context = 0;   // 0: the model's
   BackendMaker make_backend = MakeBackend;
-  size_t max_prompts = 100;  // the others are left out
+  size_t max_prompts = 100;                  // the others are left out
+  bool (*is_there)() = [] { return true; };  // whether the machine has what it runs on
 };
 
 class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
+  if (!GetParam().is_there()) GTEST_SKIP() << "no device";
   const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
   LoadOptions options{.model = directory, .dtype = DType::kFloat32};
   options.kv_cache_bytes = size_t{8} << 20;
@@ -58,7 +81,7 @@ inline void ExpectGreedyByTheNearTieRule(Engine& engine, const nlohmann::json& p
   size_t done = 0;
   while (done < greedy.size()) {
     request.stopping.max_new_tokens = static_cast<int64_t>(greedy.size() - done);
-    const Outcome outcome = Run(engine, request);
+    const Outcome outcome = testing::Run(engine, request);
     for (TokenId token : outcome.sequences[0].tokens) {
       const bool same = token == greedy[done];
       EXPECT_TRUE(same || gaps[done] <= 0.1)
@@ -73,6 +96,7 @@ inline void ExpectGreedyByTheNearTieRule(Engine& engine, const nlohmann::json& p
 class ArchitectureBfloat16 : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(ArchitectureBfloat16, StaysNearTransformers) {
+  if (!GetParam().is_there()) GTEST_SKIP() << "no device";
   const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
   LoadOptions options{.model = directory, .dtype = DType::kBFloat16};
   options.kv_cache_bytes = size_t{8} << 20;
@@ -91,7 +115,7 @@ TEST_P(ArchitectureBfloat16, StaysNearTransformers) {
     request.prompt_logprobs = true;
     request.top_logprobs = 0;
     request.stopping.max_new_tokens = 0;
-    const Outcome outcome = Run((*loaded)->engine(), request);
+    const Outcome outcome = testing::Run((*loaded)->engine(), request);
     const auto scores = prompt.at("prompt_logprobs").get<std::vector<double>>();
     ASSERT_EQ(outcome.prompt_logprobs.size(), scores.size());
     double difference = 0;

@@ -8,29 +8,9 @@
 namespace quire::testing {
 namespace {
 
-constexpr const char* kModels[] = {"deepseek_v2",   "deepseek_v2_lite",
-                                   "deepseek_v3",   "gemma",
-                                   "gemma2",        "gemma3",
-                                   "gemma3_nested", "glm4",
-                                   "glm4_moe",      "gpt2",
-                                   "gpt_oss",       "gpt_oss_mxfp4",
-                                   "granite",       "granite_moe",
-                                   "llama2",        "llama3",
-                                   "llama_linear",  "llama_longrope",
-                                   "llama_yarn",    "llama_yarn_mscale",
-                                   "mistral",       "mistral3_nested",
-                                   "mixtral",       "olmo2",
-                                   "phi3",          "phi3_longrope",
-                                   "quire_mla",     "quire_mla_low_rank",
-                                   "quire_qk_norm", "quire_qk_norm_full",
-                                   "qwen2",         "qwen2_moe",
-                                   "qwen3",         "qwen3_moe",
-                                   "stablelm",      "stablelm2",
-                                   "starcoder2"};
-
 std::vector<GoldenCase> Cases() {
   std::vector<GoldenCase> cases;
-  for (const char* model : kModels) {
+  for (const char* model : kArchitectures) {
     cases.push_back({.model = model, .max_batch_tokens = 256});
     cases.push_back({.model = model, .max_batch_tokens = 13});
   }
@@ -44,7 +24,8 @@ std::vector<GoldenCase> Cases() {
 
 std::vector<GoldenCase> Bfloat16Cases() {
   std::vector<GoldenCase> cases;
-  for (const char* model : kModels) cases.push_back({.model = model, .max_batch_tokens = 512});
+  for (const char* model : kArchitectures)
+    cases.push_back({.model = model, .max_batch_tokens = 512});
   return cases;
 }
 

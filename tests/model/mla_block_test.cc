@@ -182,7 +182,9 @@ class Machine {
   Machine(CpuIsa isa, const Checkpoint& checkpoint, DType dtype, int64_t max_rows = kTokens)
       : config_(checkpoint.config), dtype_(dtype) {
     ops_ = MakeCpuOps(pool_, memory_, isa, {.max_rows = max_rows});
-    mla_ = MakeCpuMla(pool_, memory_, isa, {config_.shape, max_rows, dtype}).value();
+    mla_ = MakeCpuMla(pool_, memory_, isa,
+                      {.shape = config_.shape, .max_rows = max_rows, .cache_dtype = dtype})
+               .value();
     weights_ = checkpoint.Load(dtype, *ops_);
     block_ = MlaBlock::Create(config_, dtype, max_rows, *ops_, *mla_, memory_).value();
   }

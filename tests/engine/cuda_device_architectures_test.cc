@@ -1,0 +1,36 @@
+// Every architecture on a GPU.
+#include <vector>
+
+#include "engine/cuda/open_cuda_device.h"
+#include "gtest/gtest.h"
+#include "tests/engine/architectures.h"
+
+namespace quire::testing {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeDeviceBackend(const BackendOptions& options,
+                                                           const ModelConfig& model) {
+  BackendOptions on_gpu = options;
+  on_gpu.device = "cuda";
+  on_gpu.gpu_memory_fraction = 0.5;  // several tests may run at a time
+  return MakeBackend(on_gpu, model);
+}
+
+std::vector<GoldenCase> Cases(std::vector<int64_t> steps) {
+  std::vector<GoldenCase> cases;
+  for (const char* model : kArchitectures) {
+    for (int64_t max_batch_tokens : steps) {
+      cases.push_back({.model = model,
+                       .max_batch_tokens = max_batch_tokens,
+                       .make_backend = MakeDeviceBackend,
+                       .is_there = HasCudaDevice});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Gpu, ArchitectureGolden, ::testing::ValuesIn(Cases({13, 256})), CaseName);
+INSTANTIATE_TEST_SUITE_P(Gpu, ArchitectureBfloat16, ::testing::ValuesIn(Cases({512})), CaseName);
+
+}  // namespace
+}  // namespace quire::testing
