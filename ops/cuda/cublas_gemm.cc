@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
 #include "core/status_macros.h"
+#include "ops/cuda/cublas_library.h"
 
 namespace quire {
 namespace {
@@ -185,6 +186,7 @@ class CublasGemm : public PromptGemm {
 
 absl::StatusOr<std::unique_ptr<PromptGemm>> MakeCublasGemm(CudaStream& stream, DeviceMemory& memory,
                                                            int64_t max_rows) {
+  QUIRE_RETURN_IF_ERROR(LoadCublas());
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer workspace, memory.Allocate(kWorkspaceBytes, "activations"));
   return std::make_unique<CublasGemm>(stream, std::move(workspace), max_rows);
 }
