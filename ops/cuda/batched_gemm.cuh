@@ -87,15 +87,11 @@ void LaunchBatchedGemm(Launcher& launcher, std::span<const GemmArgs> products) {
            AreAlike(products[0], products[count])) {
       ++count;
     }
-    if (count == 1) {
-      LaunchGemm(launcher, products[0]);
-    } else {
-      const auto alike = products.first(count);
-      VisitGemmForm(static_cast<int64_t>(count), alike[0].x.rows, alike[0],
-                    [&](auto act, auto shape) {
-                      LaunchBatchedGemmOf<decltype(act), decltype(shape)>(launcher, alike);
-                    });
-    }
+    const auto alike = products.first(count);
+    VisitGemmForm(static_cast<int64_t>(count), alike[0].x.rows, alike[0],
+                  [&](auto act, auto shape) {
+                    LaunchBatchedGemmOf<decltype(act), decltype(shape)>(launcher, alike);
+                  });
     products = products.subspan(count);
   }
 }

@@ -11,7 +11,8 @@
 
 namespace quire {
 
-// y = x W^T + b. Rows that begin at multiples of 16 bytes are loaded faster, to the same bits.
+// y = x W^T + b. Rows that begin at multiples of 16 bytes are loaded faster, to the same bits. W is
+// read while the kernel before may still run: none in the queue writes it. Strides are below 2^31.
 struct GemmArgs {
   DeviceMatrix x;               // act [M, K], K > 0
   DeviceMatrix weight;          // act [N, K]

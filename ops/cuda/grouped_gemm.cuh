@@ -38,39 +38,46 @@ struct ExpertRows {
 };
 
 // The `index`-th piece of at most kTokens rows of one expert, counted from expert 0. Each warp
-// finds it for itself: its lanes count the pieces of an expert each.
+// finds it for itself: its lanes count the pieces of neighbouring experts, as many each, and the
+// one that has it looks again.
 template <int kTokens>
 QUIRE_DEVICE ExpertRows FindExpertRows(Global<const int32_t> expert_start, int num_experts,
                                        int rows, int index) {
-  int before = 0;  // pieces of the experts before the lanes' own
-  for (int first = 0; first < num_experts; first += kWarpLanes) {
-    const int expert = first + LaneIndex();
-    int begin = 0, end = 0;
-    if (expert < num_experts) {
-      begin = expert_start.Load(expert);
-      end = expert_start.Load(expert + 1);
-      DeviceCheck(0 <= begin && begin <= end && end <= rows);
-    }
-    const int pieces = static_cast<int>(CeilDiv(end - begin, kTokens));
-    int through = pieces;  // pieces up to this lane's
-    QUIRE_UNROLL
-    for (int lanes = 1; lanes < kWarpLanes; lanes *= 2) {
-      const int more = ShuffleUp(through, lanes);
-      if (LaneIndex() >= lanes) through += more;
-    }
-    const int piece = index - before - (through - pieces);
-    const bool is_here = piece >= 0 && piece < pieces;
-    if (AnyLane(is_here)) {
-      // Of one lane, and zeros.
-      const int row = begin + piece * kTokens;
-      const int last = row + kTokens < end ? row + kTokens : end;
-      return {.expert = WarpReduce(is_here ? expert : 0, Plus()),
-              .begin = WarpReduce(is_here ? row : 0, Plus()),
-              .end = WarpReduce(is_here ? last : 0, Plus())};
-    }
-    before += ShuffleFrom(through, kWarpLanes - 1);
+  const int per_lane = static_cast<int>(CeilDiv(num_experts, kWarpLanes));
+  const int first = LaneIndex() * per_lane;
+  const int last = first + per_lane < num_experts ? first + per_lane : num_experts;
+  int pieces = 0;  // of this lane's experts
+  bool in_order = true;
+  for (int expert = first; expert < last; ++expert) {
+    const int begin = expert_start.Load(expert), end = expert_start.Load(expert + 1);
+    in_order = in_order && 0 <= begin && begin <= end && end <= rows;
+    pieces += static_cast<int>(CeilDiv(end - begin, kTokens));
   }
-  return {.expert = -1, .begin = 0, .end = 0};
+  DeviceCheck(in_order);
+  int through = pieces;  // those of the lanes before too
+  QUIRE_UNROLL
+  for (int lanes = 1; lanes < kWarpLanes; lanes *= 2) {
+    const int more = ShuffleUp(through, lanes);
+    if (LaneIndex() >= lanes) through += more;
+  }
+  int piece = index - (through - pieces);
+  const bool is_here = piece >= 0 && piece < pieces;
+  if (!AnyLane(is_here)) return {.expert = -1, .begin = 0, .end = 0};
+  ExpertRows found{.expert = 0, .begin = 0, .end = 0};
+  for (int expert = first; is_here && expert < last; ++expert) {
+    const int begin = expert_start.Load(expert), end = expert_start.Load(expert + 1);
+    const int own = static_cast<int>(CeilDiv(end - begin, kTokens));
+    if (piece < own) {
+      const int row = begin + piece * kTokens;
+      found = {.expert = expert, .begin = row, .end = row + kTokens < end ? row + kTokens : end};
+      break;
+    }
+    piece -= own;
+  }
+  // Of one lane, and zeros.
+  return {.expert = WarpReduce(found.expert, Plus()),
+          .begin = WarpReduce(found.begin, Plus()),
+          .end = WarpReduce(found.end, Plus())};
 }
 
 template <typename T, typename Shape>

@@ -106,11 +106,11 @@ TEST_F(CudaGemmTest, ARowHasTheSameBitsAtEveryMAndAlignment) {
     HostMatrix x(act, kRows, kK, kK + 6), shifted(act, kRows, kK, kK + 3);
     x.FillNormal(9);
     shifted.FillNormal(9);
-    const HostMatrix all(act, kRows, kN);
+    const HostMatrix all(DType::kFloat32, kRows, kN);  // a bf16 would hide differences
     Run(x, 0, weight, all);
     for (int64_t m : {1, 2, 7, 8, 9, 16, 17, 33, 64, 65}) {
       const int64_t first = kRows - m;  // so that a row's place changes too
-      const HostMatrix y(act, m, kN), other(act, m, kN, kN + 1);
+      const HostMatrix y(DType::kFloat32, m, kN), other(DType::kFloat32, m, kN, kN + 1);
       Run(x, first, weight, y, /*seed=*/static_cast<uint32_t>(m));
       if (m <= 9) Run(shifted, first, unaligned, other);
       for (int64_t row = 0; row < m; ++row) {
@@ -152,10 +152,10 @@ TYPED_TEST(CudaGemmShapeTest, EveryShapeOfBlockAddsUpTheSameSlices) {
   const GemmWeight weight(kAct, kN, kK, false);
   HostMatrix x(kAct, kRows, kK);
   x.FillNormal(4);
-  const HostMatrix y(kAct, kRows, kN);
+  const HostMatrix y(DType::kFloat32, kRows, kN);
   this->Run(x, 0, weight, y);
   ForEachGemmShape<TypeParam>([&](auto shape) {
-    const HostMatrix same(kAct, kRows, kN);
+    const HostMatrix same(DType::kFloat32, kRows, kN);
     this->template RunShape<TypeParam, decltype(shape)>(x, weight, same);
     EXPECT_TRUE(same.SameBits(y)) << shape.kRows << " x " << shape.kTokens;
   });

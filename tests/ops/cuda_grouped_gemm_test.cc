@@ -188,10 +188,10 @@ TYPED_TEST(CudaGroupedGemmShapeTest, EveryShapeOfBlockGivesTheSameBits) {
   this->MakeExperts(kAct, 4, 20, 72);
   HostMatrix x(kAct, 210, 72);
   x.FillNormal(3);
-  const HostMatrix want(kAct, 210, 20);
+  const HostMatrix want(DType::kFloat32, 210, 20);
   this->Expect(x, layout, want);
   ForEachGemmShape<TypeParam>([&](auto shape) {
-    const HostMatrix got(kAct, 210, 20);
+    const HostMatrix got(DType::kFloat32, 210, 20);
     const absl::Status status = this->Run(
         [](auto& launcher, const GroupedGemmArgs& args) {
           cuda_emulated::LaunchGroupedGemmOf<TypeParam, decltype(shape)>(launcher, args);
