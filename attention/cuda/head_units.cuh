@@ -101,26 +101,37 @@ QUIRE_DEVICE void Turn(float& a, float& b, float cos, float sin) {
   a = turned;
 }
 
-// By the angles of row `row`.
-QUIRE_DEVICE void RotateUnit(HeadUnit& unit, const HeadShape& shape, const Rotation& rotation,
-                             int64_t row) {
-  if (unit.first_pair < 0) return;
+// What the pairs of a unit turn by.
+struct UnitAngles {
+  float cos[kChunk];
+  float sin[kChunk];
+};
+
+// Those of row `row`. A unit that passes through has none.
+QUIRE_DEVICE UnitAngles LoadAngles(const HeadUnit& unit, const HeadShape& shape,
+                                   const Rotation& rotation, int64_t row) {
+  UnitAngles angles{};
+  if (unit.first_pair < 0) return angles;
   DeviceCheck(row >= 0 && row < rotation.num_rows);
   const int64_t begin = row * shape.num_pairs();
   const int count = ClampToChunk(shape.num_pairs() - unit.first_pair);
-  float cos[kChunk], sin[kChunk];
-  LoadAnyChunk<Cache::kReadOnly>(rotation.cos + begin, unit.first_pair, count, cos);
-  LoadAnyChunk<Cache::kReadOnly>(rotation.sin + begin, unit.first_pair, count, sin);
+  LoadAnyChunk<Cache::kReadOnly>(rotation.cos + begin, unit.first_pair, count, angles.cos);
+  LoadAnyChunk<Cache::kReadOnly>(rotation.sin + begin, unit.first_pair, count, angles.sin);
+  return angles;
+}
+
+QUIRE_DEVICE void RotateUnit(HeadUnit& unit, const HeadShape& shape, const UnitAngles& angles) {
+  if (unit.first_pair < 0) return;
   if (shape.interleaved) {
     QUIRE_UNROLL
     for (int i = 0; i < kChunk; ++i) {
       float(&run)[kChunk] = unit.values[2 * i / kChunk];
-      Turn(run[2 * i % kChunk], run[2 * i % kChunk + 1], cos[i], sin[i]);
+      Turn(run[2 * i % kChunk], run[2 * i % kChunk + 1], angles.cos[i], angles.sin[i]);
     }
   } else {
     QUIRE_UNROLL
     for (int i = 0; i < kChunk; ++i) {
-      Turn(unit.values[0][i], unit.values[1][i], cos[i], sin[i]);
+      Turn(unit.values[0][i], unit.values[1][i], angles.cos[i], angles.sin[i]);
     }
   }
 }
@@ -164,12 +175,15 @@ class Head {
     if (group.lane < units_) held_ = LoadUnit(data, shape, group.lane);
   }
 
-  // visit(unit) for each unit of this lane; what it changes is its own copy.
+  // visit(unit, whether it is the one in registers) for each unit of this lane; what it changes is
+  // its own copy.
   template <typename Visit>
   QUIRE_DEVICE void ForEachUnit(Visit visit) const {
     HeadUnit unit = held_;
+    bool held = true;
     for (int index = group_.lane; index < units_;) {
-      visit(unit);
+      visit(unit, held);
+      held = false;
       index += group_.lanes;
       if (index < units_) unit = LoadUnit(data_, shape_, index);
     }
@@ -178,7 +192,7 @@ class Head {
   // Over the head, in all lanes of the group the same.
   QUIRE_DEVICE float Mean() const {
     float sum = 0.0F;
-    ForEachUnit([&](const HeadUnit& unit) {
+    ForEachUnit([&](const HeadUnit& unit, bool /*held*/) {
       QUIRE_UNROLL
       for (int i = 0; i < 2 * kChunk; ++i) sum += unit.values[i / kChunk][i % kChunk];
     });
@@ -187,7 +201,7 @@ class Head {
   // Of the numbers minus `mean`.
   QUIRE_DEVICE float SumOfSquares(float mean) const {
     float squares = 0.0F;
-    ForEachUnit([&](const HeadUnit& unit) {
+    ForEachUnit([&](const HeadUnit& unit, bool /*held*/) {
       QUIRE_UNROLL
       for (int i = 0; i < 2 * kChunk; ++i) {
         const float centred = unit.values[i / kChunk][i % kChunk] - mean;
@@ -205,22 +219,36 @@ class Head {
   HeadUnit held_;
 };
 
-// x = (x - mean) scale weight.
+struct UnitWeights {
+  float values[2][kChunk];
+};
+
+// Of a head's weights, or ones where there are none. `unit` is one of the head, but for its
+// numbers.
+QUIRE_DEVICE UnitWeights LoadWeights(const HeadUnit& unit, Global<const float> weight) {
+  UnitWeights weights;
+  QUIRE_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    if (weight.is_null()) {
+      QUIRE_UNROLL
+      for (int j = 0; j < kChunk; ++j) weights.values[i][j] = 1.0F;
+    } else {
+      LoadAnyChunk<Cache::kReadOnly>(weight, unit.begin[i], unit.count[i], weights.values[i]);
+    }
+  }
+  return weights;
+}
+
+// What a norm makes of a head.
 struct Scaling {
   float mean = 0.0F;
   float scale = 1.0F;
-  Global<const float> weight;  // of the head, or null: ones
 
-  QUIRE_DEVICE void Apply(HeadUnit& unit) const {
+  QUIRE_DEVICE void Apply(HeadUnit& unit, const UnitWeights& weights) const {
     QUIRE_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      QUIRE_UNROLL
-      for (int j = 0; j < kChunk; ++j) unit.values[i][j] = (unit.values[i][j] - mean) * scale;
-      if (weight.is_null()) continue;
-      float weights[kChunk];
-      LoadAnyChunk<Cache::kReadOnly>(weight, unit.begin[i], unit.count[i], weights);
-      QUIRE_UNROLL
-      for (int j = 0; j < kChunk; ++j) unit.values[i][j] *= weights[j];
+    for (int i = 0; i < 2 * kChunk; ++i) {
+      float& x = unit.values[i / kChunk][i % kChunk];
+      x = (x - mean) * scale * weights.values[i / kChunk][i % kChunk];
     }
   }
 };

@@ -48,12 +48,19 @@ template <typename C, typename L, typename T>
 QUIRE_DEVICE void WriteLatent(const MlaNormRopeParams<L, T>& p, int64_t row) {
   const LaneGroup warp(kLog2WarpLanes);
   const Head<L> c(p.latent + row * p.latent_stride, p.c, warp, /*there=*/true);
-  Scaling scaling{.weight = p.latent_norm};
-  const bool normed = !p.latent_norm.is_null();
-  if (normed) scaling.scale = InverseRms(c.SumOfSquares(0.0F), p.c.dim, p.norm_eps);
   const TokenPlace<C> place(p.kv, p.slots.Load(row));
-  c.ForEachUnit([&](HeadUnit& unit) {
-    if (normed) scaling.Apply(unit);
+  UnitWeights weights{};
+  Scaling scaling;
+  const bool normed = !p.latent_norm.is_null();
+  if (normed) {
+    weights = LoadWeights(PlaceUnit(p.c, warp.lane), p.latent_norm);
+    scaling.scale = InverseRms(c.SumOfSquares(0.0F), p.c.dim, p.norm_eps);
+  }
+  c.ForEachUnit([&](HeadUnit& unit, bool held) {
+    if (normed) {
+      if (!held) weights = LoadWeights(unit, p.latent_norm);
+      scaling.Apply(unit, weights);
+    }
     place.WriteKey(0, 0, unit);
   });
 }
@@ -67,8 +74,8 @@ QUIRE_DEVICE void RotatePart(const MlaNormRopeParams<L, T>& p, int64_t row, int 
     const int begin = p.c.dim + h * p.rope.dim;  // in the row of the latent, and of the cache
     const TokenPlace<C> place(p.kv, p.slots.Load(row));
     const Head<L> key(p.latent + row * p.latent_stride + begin, p.rope, group, /*there=*/true);
-    key.ForEachUnit([&](HeadUnit& unit) {
-      RotateUnit(unit, p.rope, p.rotation, rope_row);
+    key.ForEachUnit([&](HeadUnit& unit, bool /*held*/) {
+      RotateUnit(unit, p.rope, LoadAngles(unit, p.rope, p.rotation, rope_row));
       place.WriteKey(0, begin, unit);
     });
     return;
@@ -76,8 +83,8 @@ QUIRE_DEVICE void RotatePart(const MlaNormRopeParams<L, T>& p, int64_t row, int 
   const Global<T> at =
       p.q + row * p.q_stride + int64_t{h - p.key_ropes} * p.head_dim + p.rope_begin;
   const Head<T> query(at, p.rope, group, /*there=*/true);
-  query.ForEachUnit([&](HeadUnit& unit) {
-    RotateUnit(unit, p.rope, p.rotation, rope_row);
+  query.ForEachUnit([&](HeadUnit& unit, bool /*held*/) {
+    RotateUnit(unit, p.rope, LoadAngles(unit, p.rope, p.rotation, rope_row));
     StoreUnit(at, unit);
   });
 }

@@ -68,29 +68,47 @@ struct NormRopeParams {
   }
 };
 
-// Head `h` of row `row`: scaled where it is not a value, rotated, and put where it belongs.
+// What a unit is multiplied by.
+struct UnitFactors {
+  UnitWeights weights;
+  UnitAngles angles;  // of the first rotation
+};
+
+template <typename T>
+QUIRE_DEVICE bool IsTurnedTwice(const NormRopeParams<T>& p, int h) {
+  return h < p.num_heads && !p.q2.is_null();
+}
+
+// Of the first rotation, which makes q2 where there are two.
+template <typename T>
+QUIRE_DEVICE UnitAngles LoadFirstAngles(const NormRopeParams<T>& p, int64_t row, int h,
+                                        const HeadUnit& unit) {
+  const Global<const int32_t> rows = IsTurnedTwice(p, h) ? p.rope_rows2 : p.rope_rows;
+  return LoadAngles(unit, p.head, p.rotation, rows.Load(row));
+}
+
+// Head `h` of row `row`, a query or a key: scaled, rotated, and put where it belongs. `factors` are
+// those of the unit in registers.
 template <typename C, typename T>
 QUIRE_DEVICE void FinishHead(const NormRopeParams<T>& p, int64_t row, int h, const Head<T>& head,
-                             const Scaling& scaling) {
-  const Global<T> at = p.At(row, h);
-  const int64_t rope_row = p.rope_rows.Load(row);
-  const bool is_query = h < p.num_heads;
+                             const Scaling& scaling, UnitFactors factors) {
+  const bool in_place = h < p.num_heads || p.slots.is_null();
   TokenPlace<C> place;
-  if (!is_query && !p.slots.is_null()) place = TokenPlace<C>(p.kv, p.slots.Load(row));
-  head.ForEachUnit([&](HeadUnit& unit) {
-    if (p.is_value(h)) {
-      place.WriteValue(h - p.normed_heads(), unit);
-      return;
+  if (!in_place) place = TokenPlace<C>(p.kv, p.slots.Load(row));
+  head.ForEachUnit([&](HeadUnit& unit, bool held) {
+    if (!held) {
+      factors = {LoadWeights(unit, p.WeightOf(h)), LoadFirstAngles(p, row, h, unit)};
     }
-    if (p.norm.kind != HeadNorm::kNone) scaling.Apply(unit);
-    if (is_query && !p.q2.is_null()) {
+    if (p.norm.kind != HeadNorm::kNone) scaling.Apply(unit, factors.weights);
+    if (IsTurnedTwice(p, h)) {
       HeadUnit second = unit;
-      RotateUnit(second, p.head, p.rotation, p.rope_rows2.Load(row));
+      RotateUnit(second, p.head, factors.angles);
       StoreUnit(p.q2 + row * p.q2_stride + int64_t{h} * p.head.dim, second);
+      factors.angles = LoadAngles(unit, p.head, p.rotation, p.rope_rows.Load(row));
     }
-    RotateUnit(unit, p.head, p.rotation, rope_row);
-    if (is_query || p.slots.is_null()) {
-      StoreUnit(at, unit);
+    RotateUnit(unit, p.head, factors.angles);
+    if (in_place) {
+      StoreUnit(p.At(row, h), unit);
     } else {
       place.WriteKey(h - p.num_heads, 0, unit);
     }
@@ -119,15 +137,19 @@ QUIRE_DEVICE void WriteValue(const NormRopeParams<T>& p, int64_t row, int h, con
   }
 }
 
-// Block (rows, heads): a head of its own for each warp.
+// Block (rows, heads): a head of its own for each warp. All loads are under way before the first
+// sum; the weights', which no kernel writes and which nobody has read lately, before the wait.
 template <typename T, typename C>
-QUIRE_KERNEL(kNormRopeThreads, 6)
+QUIRE_KERNEL(kNormRopeThreads, 5)
 void NormRopeKernel(NormRopeParams<T> p) {
+  const LaneGroup group(p.log2_lanes);
+  const int h = BlockY() * BlockWarps() + WarpIndex();
+  UnitFactors factors{};
+  const bool normed = h < p.normed_heads() && p.norm.kind != HeadNorm::kNone;
+  if (normed) factors.weights = LoadWeights(PlaceUnit(p.head, group.lane), p.WeightOf(h));
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
-  const int h = BlockY() * BlockWarps() + WarpIndex();
   if (h >= p.heads()) return;
-  const LaneGroup group(p.log2_lanes);
   const int64_t row = BlockX() * GroupsPerWarp(p.log2_lanes) + group.index;
   const bool there = row < p.rows;
   if (p.is_value(h)) {
@@ -135,13 +157,13 @@ void NormRopeKernel(NormRopeParams<T> p) {
     return;
   }
   const Head<T> head(there ? p.At(row, h) : p.qkv, p.head, group, there);
+  if (there) factors.angles = LoadFirstAngles(p, row, h, PlaceUnit(p.head, group.lane));
   Scaling scaling;
-  if (p.norm.kind != HeadNorm::kNone) {
-    scaling.weight = p.WeightOf(h);
+  if (normed) {
     if (p.norm.kind == HeadNorm::kLayer) scaling.mean = head.Mean();
     scaling.scale = InverseRms(head.SumOfSquares(scaling.mean), p.head.dim, p.norm.eps);
   }
-  if (there) FinishHead<C>(p, row, h, head, scaling);
+  if (there) FinishHead<C>(p, row, h, head, scaling, factors);
 }
 
 // Over heads [begin, begin + count), in all threads the same.
@@ -176,14 +198,19 @@ void FullWidthNormRopeKernel(NormRopeParams<T> p) {
   const float q_scale = InverseRmsOfHeads(squares, 0, p.num_heads, p.head.dim, p.norm.eps);
   const float k_scale =
       InverseRmsOfHeads(squares, p.num_heads, p.num_kv_heads, p.head.dim, p.norm.eps);
+  const HeadUnit placed = PlaceUnit(p.head, group.lane);
   for (int h = first; h < p.heads(); h += groups) {
     const Head<T> head(p.At(row, h), p.ShapeOf(h), group, /*there=*/true);
-    Scaling scaling;
-    if (!p.is_value(h)) {
-      scaling.weight = p.WeightOf(h);
-      scaling.scale = h < p.num_heads ? q_scale : k_scale;
+    if (p.is_value(h)) {
+      const TokenPlace<C> place(p.kv, p.slots.Load(row));
+      head.ForEachUnit([&](const HeadUnit& unit, bool /*held*/) {
+        place.WriteValue(h - p.normed_heads(), unit);
+      });
+      continue;
     }
-    FinishHead<C>(p, row, h, head, scaling);
+    const Scaling scaling{.scale = h < p.num_heads ? q_scale : k_scale};
+    FinishHead<C>(p, row, h, head, scaling,
+                  {LoadWeights(placed, p.WeightOf(h)), LoadFirstAngles(p, row, h, placed)});
   }
 }
 

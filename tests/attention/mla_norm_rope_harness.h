@@ -3,6 +3,7 @@
 #ifndef QUIRE_TESTS_ATTENTION_MLA_NORM_ROPE_HARNESS_H_
 #define QUIRE_TESTS_ATTENTION_MLA_NORM_ROPE_HARNESS_H_
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct LatentCase {
 struct WrittenLatents {
   HostMatrix q;
   HostMatrix cache;
+  int64_t numbers;  // in the whole cache, that are there
 };
 
 // The cache rows that `kv`'s batch writes.
@@ -49,6 +51,17 @@ inline HostMatrix CacheRows(const PagedKv& kv) {
     }
   }
   return rows;
+}
+
+// Elements of the pool that are not NaN, as all are until written.
+inline int64_t CacheNumbers(const PagedKv& kv) {
+  const DType dtype = kv.view().layout.dtype;
+  const auto size = static_cast<int64_t>(kv.bytes().size() / DTypeBytes(dtype));
+  int64_t numbers = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    if (!std::isnan(LoadElement(kv.bytes().data(), dtype, i))) ++numbers;
+  }
+  return numbers;
 }
 
 // `Backend` has Mla's NormRopeWrite.
@@ -73,7 +86,7 @@ WrittenLatents WriteLatents(Backend& backend, const LatentCase& c) {
                          .rope = rope,
                          .kv = kv.view()},
                         kv.batch());
-  return {q, CacheRows(kv)};
+  return {q, CacheRows(kv), CacheNumbers(kv)};
 }
 
 // A rotation is two products of numbers of size <= 15 and a sum, a norm R of them: a few roundings
@@ -90,6 +103,7 @@ void ExpectLatentsMatchReference(Backend& backend, const LatentCase& c) {
   const WrittenLatents want = WriteLatents(*MakeReferenceMla(), c);
   EXPECT_TRUE(NearLatents(got.q, want.q));
   EXPECT_TRUE(NearLatents(got.cache, want.cache));
+  EXPECT_EQ(got.numbers, want.numbers);
 }
 
 }  // namespace quire::testing
