@@ -29,6 +29,7 @@ class Records {
     auto buffer = memory.Allocate(capacity * sizeof(T), kPurpose);
     if (!buffer.ok()) return buffer.status();
     buffer_ = *std::move(buffer);
+    capacity_ = capacity;
     host_.reserve(capacity);
     return absl::OkStatus();
   }
@@ -36,7 +37,7 @@ class Records {
   std::vector<T>& host() { return host_; }
   T* device() const { return static_cast<T*>(buffer_.data()); }
   int64_t size() const { return static_cast<int64_t>(host_.size()); }
-  int64_t capacity() const { return static_cast<int64_t>(buffer_.bytes() / sizeof(T)); }
+  int64_t capacity() const { return capacity_; }
   DeviceArray<const T> array() const { return {device(), size()}; }
 
   void Send(DeviceQueue& queue) {
@@ -50,6 +51,7 @@ class Records {
 
  private:
   DeviceBuffer buffer_;
+  int64_t capacity_ = 0;
   std::vector<T> host_;
 };
 

@@ -73,8 +73,8 @@ class RowSelect {
         first_rank_(order.Rank(first)),
         bins_(kBinsPerThread * BlockThreads()),
         memory_(memory) {
-    // The last bin holds what is 42 or more below the greatest in t = (y - max) * scale.
-    const float bins_per_unit = ExactMultiply(static_cast<float>(bins_ - 1) / 42.0F, scale);
+    // Behind the last bin is what lies 42 or more below the greatest in t = (y - max) * scale.
+    const float bins_per_unit = ExactMultiply(static_cast<float>(bins_) / 42.0F, scale);
     bins_per_unit_ = bins_per_unit < kMaxFloat ? bins_per_unit : kMaxFloat;
   }
 
@@ -99,15 +99,15 @@ class RowSelect {
 
   // The bin in which the measure reaches what is needed.
   struct Found {
-    bool any;
-    int bin;
-    uint64_t needed;  // of what is in it
+    bool any;         // else they do not reach it
+    int bin;          //
+    uint64_t needed;  // of what is in it, or behind all of them
   };
 
-  // Rises with the rank. Infinities and NaN are in the last bin.
+  // Rises with the rank, up to bins_: there is the tail, which has no weight, infinities and NaN.
   QUIRE_DEVICE int BinOf(float y) const {
     const float bin = ExactMultiply(weighing_.max - y, bins_per_unit_);
-    return bin < static_cast<float>(bins_ - 1) ? static_cast<int>(bin) : bins_ - 1;
+    return bin < static_cast<float>(bins_) ? static_cast<int>(bin) : bins_;
   }
   // The first rank from first_rank_ on that is in `bin` or behind it.
   QUIRE_DEVICE uint32_t FirstRankOf(int bin) const {
@@ -128,7 +128,7 @@ class RowSelect {
     return kMeasure == Measure::kWeight ? memory_.weights.Load(bin) : memory_.counts.Load(bin);
   }
 
-  // bin_of(y, order) of the elements in the interval.
+  // bin_of(y, order) of the elements in the interval; bins_ is none.
   template <Measure kMeasure, typename Bins>
   QUIRE_DEVICE void Fill(OrderInterval in, Bins bin_of) {
     BlockBarrier();
@@ -141,12 +141,14 @@ class RowSelect {
     row_.ForEach([&](int id, float y) {
       const uint64_t order = order_.Of(y, id);
       if (!in.Has(order)) return;
+      const int bin = bin_of(y, order);
+      if (bin == bins_) return;
       if (kMeasure == Measure::kWeight) {
         const uint64_t weight = weighing_(y);
         if (weight == 0) return;
-        memory_.weights.AtomicAdd(bin_of(y, order), weight);
+        memory_.weights.AtomicAddWide(bin, weight);
       }
-      memory_.counts.AtomicAdd(bin_of(y, order), 1);
+      memory_.counts.AtomicAdd(bin, 1);
     });
     BlockBarrier();
   }
@@ -159,7 +161,7 @@ class RowSelect {
     const uint64_t here[] = {MeasureOf<kMeasure>(bin), MeasureOf<kMeasure>(bin + 1)};
     const PrefixSum<uint64_t> sum = BlockPrefixSum(here[0] + here[1], memory_.scratch);
     const uint64_t needed = needed_of(sum.total);
-    if (sum.total < needed) return {false, 0, 0};
+    if (sum.total < needed) return {false, 0, needed - sum.total};
     uint64_t before = sum.before;
     for (int i = 0; i < kBinsPerThread; ++i) {
       if (before < needed && needed <= before + here[i]) {
@@ -176,19 +178,21 @@ class RowSelect {
   QUIRE_DEVICE uint64_t Cut(Needed needed_of, uint64_t limit, bool weightless) {
     Fill<kMeasure>({0, limit}, [&](float y, uint64_t) { return BinOf(y); });
     Found found = Find<kMeasure>(needed_of);
-    const bool is_last = found.bin == bins_ - 1;
-    if (!found.any || (is_last && !weightless)) return limit;
-    OrderInterval in{order_.First(FirstRankOf(found.bin)), limit};
-    if (!is_last) in.last = Minimum()(limit, order_.First(FirstRankOf(found.bin + 1)) - 1);
+    if (!found.any && !weightless) return limit;
+    OrderInterval in{order_.First(FirstRankOf(found.any ? found.bin : bins_)), limit};
+    if (found.any) in.last = Minimum()(limit, order_.First(FirstRankOf(found.bin + 1)) - 1);
     while (true) {
-      const uint32_t count = memory_.counts.Load(found.bin);
-      if (count == 1 || MeasureOf<kMeasure>(found.bin) == found.needed) return in.last;
-      if (count <= kListSize) return CutOfList<kMeasure>(in, found.needed);
+      if (found.any) {
+        const uint32_t count = memory_.counts.Load(found.bin);
+        if (count == 1 || MeasureOf<kMeasure>(found.bin) == found.needed) return in.last;
+        if (count <= kListSize) return CutOfList<kMeasure>(in, found.needed);
+      }
       int shift = 0;
       while ((in.last - in.first) >> shift >= static_cast<uint64_t>(bins_)) ++shift;
       Fill<kMeasure>(
           in, [&](float, uint64_t order) { return static_cast<int>((order - in.first) >> shift); });
       found = Find<kMeasure>([&](uint64_t) { return found.needed; });
+      if (!found.any) return limit;
       in.first += static_cast<uint64_t>(found.bin) << shift;
       in.last = Minimum()(in.last, in.first + (uint64_t{1} << shift) - 1);
     }

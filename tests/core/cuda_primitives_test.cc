@@ -177,7 +177,7 @@ TEST(CudaPrimitives, PrefixSumsEqualTheirDefinition) {
     const PrefixSum<uint64_t> sum = BlockPrefixSum(values[thread], scratch);
     EXPECT_EQ(sum.before, before[thread]);
     EXPECT_EQ(sum.total, total);
-    atomic.AtomicAdd(0, values[thread]);
+    atomic.AtomicAddWide(0, values[thread]);
     BlockBarrier();
     EXPECT_EQ(atomic.Load(0), total);
   });

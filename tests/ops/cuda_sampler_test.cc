@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_sampler.h"
 #include "ops/cuda/cuda_sampler.h"
+#include "ops/cuda/launch_sampler.h"
 #include "tests/ops/sampler_batches.h"
 #include "tests/ops/sampler_suite.h"
 #include "tests/testing/emulated_matrix.h"
@@ -152,6 +153,41 @@ TEST(CudaSamplerTest, ARowsTokenDependsOnThatRowAlone) {
   expect_same(Draws(*MakeEmulated(vocab, {}, /*max_rows=*/1), batch));
   expect_same(
       Draws(*MakeEmulated(vocab, {.seed = 5, .resident_blocks = 3}, /*max_rows=*/7), moved));
+}
+
+// All tokens are as likely. Random bits that lie on a border belong to the token behind it.
+TEST(CudaSamplerTest, AShareOnABorderIsTheNextTokens) {
+  for (int64_t vocab : {4, 33, 3000}) {
+    EmulatedMemory memory;
+    EmulatedQueue queue;
+    std::vector<float> logits(vocab, -2.5F);
+    const DeviceMatrix matrix = View(logits, vocab);
+    const EmulatedMatrix raw("logits", matrix, EmulatedMatrix::kInput);
+    std::vector<DrawRow> rows;
+    std::vector<int32_t> want;
+    for (int64_t token : {int64_t{1}, int64_t{3}, vocab / 32 * 32 - 1, vocab / 32 * 32,
+                          vocab / 1024 * 1024, vocab - 1}) {
+      if (token <= 0 || token >= vocab) continue;
+      // The first bits whose share of V equal weights reaches token weights.
+      const auto bits = static_cast<uint64_t>(
+          ((static_cast<unsigned __int128>(token) << 64) + vocab - 1) / vocab);
+      rows.push_back({.scale = 1.0F, .random_bits = bits});
+      rows.push_back({.scale = 1.0F, .random_bits = bits - 1});
+      want.push_back(static_cast<int32_t>(token));
+      want.push_back(static_cast<int32_t>(token - 1));
+    }
+    const int64_t count = static_cast<int64_t>(rows.size());
+    const DeviceBuffer rows_memory = memory.Allocate(count * sizeof(DrawRow), "rows").value();
+    const DeviceBuffer tokens = memory.Allocate(count * sizeof(int32_t), "tokens").value();
+    queue.CopyToDevice(rows_memory.data(), rows.data(), count * sizeof(DrawRow));
+    cuda::Draw(queue, {.logits = matrix,
+                       .rows = {static_cast<const DrawRow*>(rows_memory.data()), count},
+                       .tokens = static_cast<int32_t*>(tokens.data())});
+    std::vector<int32_t> got(count);
+    queue.CopyToHost(got.data(), tokens.data(), count * sizeof(int32_t));
+    queue.Wait();
+    EXPECT_EQ(got, want) << vocab;
+  }
 }
 
 TEST(CudaSamplerTest, ScoresWhatTheCpuScores) {

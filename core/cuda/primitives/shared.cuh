@@ -22,11 +22,6 @@ constexpr size_t SharedBytes(int64_t count) {
          kSharedAlignment;
 }
 
-// What AtomicAdd takes.
-template <typename T>
-inline constexpr bool kIsSummed = std::is_integral_v<T> &&
-                                  (sizeof(T) == 4 || std::is_same_v<T, uint64_t>);
-
 // A piece of it. Indices in elements; packs are aligned to their size.
 template <typename T>
 class Shared {
@@ -51,19 +46,12 @@ class Shared {
     emulation::WriteShared(Offset(i, sizeof(pack), place), &pack, sizeof(pack), place);
   }
   T AtomicAdd(int i, T value, Place place = Place::Here()) const {
-    static_assert(kIsSummed<T>);
-    struct Sum {
-      T term, before;
-    } sum{value, 0};
-    emulation::ChangeShared(
-        Offset(i, sizeof(T), place), sizeof(T),
-        [](void* at, void* context) {
-          auto& add = *static_cast<Sum*>(context);
-          add.before = *static_cast<T*>(at);
-          *static_cast<T*>(at) = add.before + add.term;
-        },
-        &sum, place);
-    return sum.before;
+    static_assert(std::is_integral_v<T> && sizeof(T) == 4);
+    return Add(i, value, place);
+  }
+  void AtomicAddWide(int i, T value, Place place = Place::Here()) const {
+    static_assert(std::is_same_v<T, uint64_t>);
+    Add(i, value, place);
   }
   // The elements from `begin` on.
   Shared operator+(int begin) const {
@@ -86,6 +74,21 @@ class Shared {
   }
 
  private:
+  T Add(int i, T value, Place place) const {
+    struct Sum {
+      T term, before;
+    } sum{value, 0};
+    emulation::ChangeShared(
+        Offset(i, sizeof(T), place), sizeof(T),
+        [](void* at, void* context) {
+          auto& add = *static_cast<Sum*>(context);
+          add.before = *static_cast<T*>(at);
+          *static_cast<T*>(at) = add.before + add.term;
+        },
+        &sum, place);
+    return sum.before;
+  }
+
   int64_t offset_;
   int64_t bytes_;
 #else
@@ -101,14 +104,19 @@ class Shared {
     static_assert(sizeof(pack) <= 16);
     *reinterpret_cast<Pack<T, N>*>(data_ + i) = pack;
   }
-  // As Global::AtomicAdd, for uint64_t too.
+  // As Global::AtomicAdd.
   QUIRE_DEVICE T AtomicAdd(int i, T value, Place = {}) const {
-    static_assert(kIsSummed<T>);
-    if constexpr (sizeof(T) == 8) {
-      return atomicAdd(reinterpret_cast<unsigned long long*>(data_ + i), value);
-    } else {
-      return atomicAdd(data_ + i, value);
-    }
+    static_assert(std::is_integral_v<T> && sizeof(T) == 4);
+    return atomicAdd(data_ + i, value);
+  }
+  // For uint64_t, in halves: the sum is whole behind a barrier.
+  QUIRE_DEVICE void AtomicAddWide(int i, T value, Place = {}) const {
+    static_assert(std::is_same_v<T, uint64_t>);
+    auto* halves = reinterpret_cast<uint32_t*>(data_ + i);
+    const auto low = static_cast<uint32_t>(value);
+    const uint32_t before = atomicAdd(halves, low);
+    const auto high = static_cast<uint32_t>(value >> 32) + (before + low < before ? 1U : 0U);
+    if (high != 0) atomicAdd(halves + 1, high);
   }
   QUIRE_DEVICE Shared operator+(int begin) const { return Shared(data_ + begin); }
   template <typename U>

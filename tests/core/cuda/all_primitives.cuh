@@ -195,7 +195,7 @@ void AllPrimitivesKernel(AllPrimitivesParams p) {
     large_count.Store(0, 0);
   }
   BlockBarrier();
-  large_count.AtomicAdd(0, uint64_t{1} << 31);
+  large_count.AtomicAddWide(0, uint64_t{3} << 30);
   count.AtomicAdd(0, static_cast<uint32_t>(thread));
   p.counters.AtomicAdd(0, static_cast<uint32_t>(thread));
   BlockBarrier();
