@@ -28,18 +28,18 @@ constexpr int64_t kSpareEncoderPages = 64;
 
 int64_t Bytes(DType dtype) { return static_cast<int64_t>(DTypeBytes(dtype)); }
 
-NormKind ToNormKind(QkNorm norm) {
+HeadNormKind ToNormKind(QkNorm norm) {
   switch (norm) {
     case QkNorm::kNone:
-      return NormKind::kNone;
+      return HeadNormKind::kNone;
     case QkNorm::kPerHead:
-      return NormKind::kRmsPerHead;
+      return HeadNormKind::kRmsPerHead;
     case QkNorm::kFullWidth:
-      return NormKind::kRmsFullWidth;
+      return HeadNormKind::kRmsFullWidth;
     case QkNorm::kPerHeadLayerNorm:
-      return NormKind::kLayerPerHead;
+      return HeadNormKind::kLayerPerHead;
   }
-  return NormKind::kNone;
+  return HeadNormKind::kNone;
 }
 
 KvPages ToKvPages(const PagedKvView& kv) {
@@ -190,7 +190,7 @@ class CpuAttention : public Attention {
     pool_.ParallelFor(CeilDiv(tokens, per_task), [&](int64_t task, int thread) {
       const int64_t begin = task * per_task;
       const GqaShape& shape = params.shape;
-      const NormKind kind = ToNormKind(params.qk_norm);
+      const HeadNormKind kind = ToNormKind(params.qk_norm);
       const bool each = params.weights_per_head || params.qk_norm == QkNorm::kFullWidth;
       const int64_t weight_stride = each ? shape.head_dim : 0;
       NormRopeWriteArgs args;

@@ -89,7 +89,7 @@ class CpuMla : public Mla {
       args.latent_dim = shape.latent_dim;
       args.key_ropes = shape.rope_per_head ? shape.num_heads : 1;
       if (params.latent_norm != nullptr) {
-        args.latent_norm = {NormKind::kRmsPerHead, params.latent_norm, 0, params.norm_eps};
+        args.latent_norm = {HeadNormKind::kRmsPerHead, params.latent_norm, 0, params.norm_eps};
       }
       args.rope = {params.rope.cos, params.rope.sin, params.rope.rotary_dim,
                    params.rope.interleaved};

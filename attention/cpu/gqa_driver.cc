@@ -20,8 +20,8 @@ const char* At(const DeviceMatrix& m, int64_t row, int64_t col) {
 }
 
 // The rules of heads from `head` on for rows from `row` on.
-ScoreArgs MakeScoreArgs(const ScoreRules& rules, int64_t head, int64_t row) {
-  ScoreArgs args;
+ScoreKeysArgs MakeScoreArgs(const ScoreRules& rules, int64_t head, int64_t row) {
+  ScoreKeysArgs args;
   args.softcap = rules.softcap;
   if (rules.alibi_slopes != nullptr) args.alibi_slopes = rules.alibi_slopes + head;
   if (rules.sink_logits != nullptr) args.sink_logits = rules.sink_logits + head;

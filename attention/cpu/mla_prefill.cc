@@ -139,7 +139,7 @@ void MlaPrefill::GatherPages(const Call& call, int64_t task) const {
   const int64_t begin = task % kPages * kPageTokens;
   const int64_t end = std::min(piece.keys, begin + kPageTokens);
   const int32_t* blocks = call.batch.blocks.data + call.batch.table_start.data[piece.entry];
-  MlaGatherArgs args;
+  GatherLatentsArgs args;
   args.block_tokens = block_tokens;
   args.type = ToElementType(kv.layout.dtype);
   args.dim = kv.layout.head_dim;

@@ -38,7 +38,8 @@ absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Make(int device, double 
     return absl::FailedPreconditionError(
         absl::StrCat("there is no CUDA device ", device, ": ",
                      error == cudaSuccess ? absl::StrCat("the machine has ", devices)
-                                          : std::string(cudaGetErrorString(error))));
+                                          : std::string(cudaGetErrorString(error)),
+                     "; use --device cpu, or look whether nvidia-smi finds the GPU"));
   }
   const auto budget =
       static_cast<size_t>(fraction * static_cast<double>(ReadMemoryInfo(device).total_bytes));

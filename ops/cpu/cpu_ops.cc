@@ -91,7 +91,7 @@ class CpuOps : public Ops {
 
   void AddNormalise(const AddNormaliseArgs& args) override {
     CheckAddNormalise(args);
-    NormArgs start{};
+    NormRowsArgs start{};
     start.delta_scale = args.delta_scale;
     start.into_x = args.into_residual;
     RunNorm(args.residual, &args.delta, args.norm, args.out, start);
@@ -203,7 +203,7 @@ class CpuOps : public Ops {
  private:
   // `args` has what is done with the delta and x; the rest is filled in.
   void RunNorm(const DeviceMatrix& x, const DeviceMatrix* delta, const Norm& norm,
-               const DeviceMatrix& out, NormArgs args) {
+               const DeviceMatrix& out, NormRowsArgs args) {
     args.kind = norm.kind;
     args.x_stride = x.row_stride;
     args.x_type = ToElementType(x.dtype);
@@ -218,7 +218,7 @@ class CpuOps : public Ops {
       args.delta_type = ToElementType(delta->dtype);
     }
     ForRows(pool_, x.rows, 2 * x.cols, [&](int64_t begin, int64_t end) {
-      NormArgs some = args;
+      NormRowsArgs some = args;
       some.x = RowData(x, begin);
       some.delta = delta == nullptr ? nullptr : RowData(*delta, begin);
       some.out = RowData(out, begin);

@@ -98,7 +98,7 @@ void DnnlGemm::MultiplyByOurs(const Shape& shape, const char* x, const char* pan
   const int64_t sums = rows * kPanelColumns;
   Buffer scratch((2 * sums + kWidenedRows * kPanelColumns) * sizeof(float));
   for (int64_t panel = 0; panel < shape.panels; ++panel) {
-    GemmArgs args{};
+    PanelGemmArgs args{};
     args.packed_rows = packed.data<float>();
     args.rows = rows;
     args.num_blocks = blocks;

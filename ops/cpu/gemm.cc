@@ -274,7 +274,7 @@ void Gemm::RunPanel(const Job& job, int64_t range, int64_t panel, const void* ne
                     int thread) {
   const PackedLinear& linear = *job.linear;
   const int64_t column = panel * kPanelColumns;
-  GemmArgs args;
+  PanelGemmArgs args;
   args.packed_rows = job.packed;
   args.rows = job.x.rows - job.kernel_row;
   args.num_blocks = job.num_blocks;

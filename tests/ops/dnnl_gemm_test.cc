@@ -72,7 +72,7 @@ TEST_F(DnnlGemmTest, AnotherOrderOfSummationIsRefused) {
   OpsKernels kernels = OpsKernelsFor(CpuIsa::kAvx512Bf16);
   DnnlGemm right(kernels, 1);
   if (!right.Prepare(DType::kBFloat16, 1024, 3)) GTEST_SKIP() << "this oneDNN does not qualify";
-  kernels.gemm[1] = [](const GemmArgs& args) {
+  kernels.gemm[1] = [](const PanelGemmArgs& args) {
     OpsKernelsFor(CpuIsa::kAvx512Bf16).gemm[1](args);
     if (wrong.call-- != 0) return;
     float& number = static_cast<float*>(args.y)[wrong.row * args.y_stride + wrong.column];

@@ -41,7 +41,7 @@ struct KvHead {
 };
 
 // ScoreRules (attention.h) of an item's heads and rows.
-struct ScoreArgs {
+struct ScoreKeysArgs {
   float softcap = 0.0F;                 // 0: none
   const float* alibi_slopes = nullptr;  // [heads] or null
   const float* bias = nullptr;          // of the first head and query at position 0, or null
@@ -79,7 +79,7 @@ struct GqaItem {
   int64_t head_dim;
   int64_t value_dim;
   float scale;
-  ScoreArgs scores;
+  ScoreKeysArgs scores;
   PrefixArgs prefix;
   KvHead kv;
   float* scratch;  // gqa_scratch_numbers
@@ -91,18 +91,18 @@ inline constexpr int64_t PartialNumbers(int64_t rows, int64_t value_dim) {
   return rows * (value_dim + 2);
 }
 
-struct RopeArgs {
+struct RopeRowsArgs {
   const float* cos;  // [rows, rotary_dim / 2]
   const float* sin;
   int64_t rotary_dim;
   bool interleaved;
 };
 
-enum class NormKind : uint8_t { kNone, kRmsPerHead, kRmsFullWidth, kLayerPerHead };
+enum class HeadNormKind : uint8_t { kNone, kRmsPerHead, kRmsFullWidth, kLayerPerHead };
 
 // The norm of some heads side by side.
 struct HeadNorm {
-  NormKind kind = NormKind::kNone;
+  HeadNormKind kind = HeadNormKind::kNone;
   const float* weight = nullptr;  // of the first head, or null: 1
   int64_t weight_stride = 0;      // from head to head: 0 or D
   float eps = 0.0F;
@@ -129,7 +129,7 @@ struct NormRopeWriteArgs {
   int64_t value_dim;
   HeadNorm q_norm;
   HeadNorm k_norm;
-  RopeArgs rope;
+  RopeRowsArgs rope;
   const int32_t* rope_rows;   // [tokens]
   const int32_t* rope_rows2;  // [tokens], where q2 is set
   const int64_t* slots;       // [tokens], or null: keys stay in the row

@@ -16,10 +16,10 @@ inline Vec LaneIndices() {
   return Load(kIndices);
 }
 
-// Columns [begin, end) of a row of the tile, from q k^T to exponents of two by ScoreArgs.
+// Columns [begin, end) of a row of the tile, from q k^T to exponents of two by ScoreKeysArgs.
 inline void ApplyScoreRules(const Work& w, int64_t row, int64_t tile, int64_t begin, int64_t end) {
   const GqaItem& item = w.item;
-  const ScoreArgs& rules = item.scores;
+  const ScoreKeysArgs& rules = item.scores;
   const int64_t query = row / item.heads;
   const int64_t head = row % item.heads;
   const float* bias = rules.bias == nullptr ? nullptr

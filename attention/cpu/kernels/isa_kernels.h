@@ -25,7 +25,7 @@ void MlaAbsorbedSplit(const MlaItem& item, int64_t split, float* partial);
 
 // mla_pages.cc
 void MlaNormRopeWrite(const MlaNormRopeWriteArgs& args);
-void MlaGather(const MlaGatherArgs& args);
+void MlaGather(const GatherLatentsArgs& args);
 void MlaExpand(const MlaExpandArgs& args);
 
 }  // namespace quire::QUIRE_ISA

@@ -42,7 +42,7 @@ struct MlaNormRopeWriteArgs {
   int64_t latent_dim;  // R
   int64_t key_ropes;   // rotated parts in the cache row: 1 or H
   HeadNorm latent_norm;
-  RopeArgs rope;
+  RopeRowsArgs rope;
   const int32_t* rope_rows;  // [tokens]
   const int64_t* slots;      // [tokens]
   KvPages pages;
@@ -50,7 +50,7 @@ struct MlaNormRopeWriteArgs {
 };
 
 // Cache rows of one page, of its first `tokens` tokens, as rows of a matrix of the cache's type.
-struct MlaGatherArgs {
+struct GatherLatentsArgs {
   const char* keys;  // the page: [dim / P][B][P]
   int64_t block_tokens;
   ElementType type;
@@ -85,7 +85,7 @@ struct MlaKernels {
   void (*absorbed)(const MlaItem&);
   void (*absorbed_split)(const MlaItem&, int64_t split, float* partial);
   void (*norm_rope_write)(const MlaNormRopeWriteArgs&);
-  void (*gather)(const MlaGatherArgs&);
+  void (*gather)(const GatherLatentsArgs&);
   void (*expand)(const MlaExpandArgs&);
 };
 

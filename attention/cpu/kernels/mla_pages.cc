@@ -71,7 +71,7 @@ void MlaNormRopeWrite(const MlaNormRopeWriteArgs& n) {
     char* page = n.pages.base + n.slots[t] / n.pages.block_tokens * n.pages.page_stride_bytes;
     const char* latent = At(n.latent, n.latent_type, t * n.latent_stride);
     LoadRow(latent, n.latent_type, n.latent_dim, n.scratch);
-    if (n.latent_norm.kind != NormKind::kNone) {
+    if (n.latent_norm.kind != HeadNormKind::kNone) {
       const float scale =
           InverseRms(n.scratch, ElementType::kFloat32, n.latent_dim, n.latent_norm.eps);
       ScaleRow(n.scratch, n.latent_dim, scale, n.latent_norm.weight);
@@ -86,7 +86,7 @@ void MlaNormRopeWrite(const MlaNormRopeWriteArgs& n) {
   }
 }
 
-void MlaGather(const MlaGatherArgs& g) {
+void MlaGather(const GatherLatentsArgs& g) {
   const int64_t words = g.dim * ElementBytes(g.type) / 4;
   const int64_t stride_bytes = g.out_stride * ElementBytes(g.type);
   const auto* panel = reinterpret_cast<const float*>(g.keys);

@@ -35,7 +35,7 @@ struct Heads {
   Heads(char* at, ElementType element_type, int64_t heads, int64_t head_dim,
         const HeadNorm& head_norm)
       : data(at), type(element_type), count(heads), dim(head_dim), norm(head_norm) {
-    if (norm.kind == NormKind::kRmsFullWidth) {
+    if (norm.kind == HeadNormKind::kRmsFullWidth) {
       full_scale = InverseRms(data, type, count * dim, norm.eps);
     }
   }
@@ -45,11 +45,11 @@ struct Heads {
   // x [D] = head h, normalised.
   void LoadNormed(int64_t h, float* x) const {
     LoadRow(Head(h), type, dim, x);
-    if (norm.kind == NormKind::kNone) return;
+    if (norm.kind == HeadNormKind::kNone) return;
     float scale = full_scale;
-    if (norm.kind == NormKind::kRmsPerHead) {
+    if (norm.kind == HeadNormKind::kRmsPerHead) {
       scale = InverseRms(x, ElementType::kFloat32, dim, norm.eps);
-    } else if (norm.kind == NormKind::kLayerPerHead) {
+    } else if (norm.kind == HeadNormKind::kLayerPerHead) {
       scale = Center(x, dim, norm.eps);
     }
     ScaleRow(x, dim, scale,

@@ -31,7 +31,7 @@ inline void RotatePairs(float* x, const float* cos, const float* sin, int64_t ha
 }
 
 // x [>= rotary_dim] by the angles of row `row`.
-inline void Rotate(float* x, const RopeArgs& rope, int64_t row) {
+inline void Rotate(float* x, const RopeRowsArgs& rope, int64_t row) {
   const int64_t half = rope.rotary_dim / 2;
   const auto rotate = rope.interleaved ? RotatePairs : RotateHalves;
   rotate(x, rope.cos + row * half, rope.sin + row * half, half);

@@ -111,12 +111,12 @@ void WidenSlice(const float* words, int64_t steps, float* widened) {
   }
 }
 
-int64_t BlockRow(const GemmArgs& g, int64_t block) { return g.rows * block / g.num_blocks; }
+int64_t BlockRow(const PanelGemmArgs& g, int64_t block) { return g.rows * block / g.num_blocks; }
 
 // One slice of the panel times all row blocks. `t` has the slice's b, steps, chunk flags and next;
 // `number` is the slice's place in packed rows of `row_numbers` numbers.
 template <TileKind kKind>
-void RunSlice(const GemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers) {
+void RunSlice(const PanelGemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers) {
   const int64_t blocks = g.block_end - g.block_begin;
   const bool widen = kKind == TileKind::kBf16Widened && blocks >= kWidenBlocks;
   const int64_t first_row = BlockRow(g, g.block_begin);
@@ -156,7 +156,7 @@ void RunSlice(const GemmArgs& g, TileArgs t, int64_t number, int64_t row_numbers
 }
 
 // The slice that is kSlicesAhead of the one at `begin`, in this panel or the next.
-const char* SliceAhead(const GemmArgs& g, int64_t begin, int64_t all_steps) {
+const char* SliceAhead(const PanelGemmArgs& g, int64_t begin, int64_t all_steps) {
   const int64_t slices = (all_steps + kSliceSteps - 1) / kSliceSteps;
   const int64_t ahead = begin / kSliceSteps + kSlicesAhead;
   const void* panel = ahead < slices ? g.panel : g.next_panel;
@@ -165,7 +165,7 @@ const char* SliceAhead(const GemmArgs& g, int64_t begin, int64_t all_steps) {
 }
 
 template <TileKind kKind>
-void Gemm(const GemmArgs& g) {
+void Gemm(const PanelGemmArgs& g) {
   constexpr int64_t kPair = kKind == TileKind::kFloat ? 1 : 2;
   // Numbers of 4 bytes in a row of packed x.
   const int64_t row_numbers =
@@ -229,7 +229,7 @@ void Finish(const FinishArgs& f) {
 }
 
 void PackRowsFloat(const PackRowsArgs& p) { PackNumbers(p, ElementType::kFloat32); }
-void GemmFloat(const GemmArgs& g) { Gemm<TileKind::kFloat>(g); }
+void GemmFloat(const PanelGemmArgs& g) { Gemm<TileKind::kFloat>(g); }
 
 void PackRowsBf16(const PackRowsArgs& p) {
   if constexpr (kHasBf16Dot) {
@@ -238,7 +238,7 @@ void PackRowsBf16(const PackRowsArgs& p) {
     PackNumbers(p, ElementType::kBFloat16);
   }
 }
-void GemmBf16(const GemmArgs& g) {
+void GemmBf16(const PanelGemmArgs& g) {
   Gemm<kHasBf16Dot ? TileKind::kBf16Dot : TileKind::kBf16Widened>(g);
 }
 

@@ -10,8 +10,8 @@ namespace quire::QUIRE_ISA {
 // gemm_kernels.cc
 void PackRowsFloat(const PackRowsArgs& args);
 void PackRowsBf16(const PackRowsArgs& args);
-void GemmFloat(const GemmArgs& args);
-void GemmBf16(const GemmArgs& args);
+void GemmFloat(const PanelGemmArgs& args);
+void GemmBf16(const PanelGemmArgs& args);
 void Finish(const FinishArgs& args);
 
 // pack_kernels.cc
@@ -25,7 +25,7 @@ void ExpandFloat(const ExpandArgs& args);
 void ExpandBf16(const ExpandArgs& args);
 
 // norm_kernels.cc
-void Normalise(const NormArgs& args);
+void Normalise(const NormRowsArgs& args);
 
 // activation_kernels.cc
 void Activate(const ActivationArgs& args);

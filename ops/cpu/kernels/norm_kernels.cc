@@ -22,7 +22,7 @@ float SumRow(int64_t width, Term term) {
 // One row and what is done to it.
 class NormRow {
  public:
-  NormRow(const NormArgs& n, int64_t row) : n_(n), row_(row) {}
+  NormRow(const NormRowsArgs& n, int64_t row) : n_(n), row_(row) {}
 
   // The row's numbers, once the delta is added.
   Vec At(int64_t i, int lanes) const {
@@ -87,13 +87,13 @@ class NormRow {
   }
 
  private:
-  const NormArgs& n_;
+  const NormRowsArgs& n_;
   int64_t row_;
 };
 
 }  // namespace
 
-void Normalise(const NormArgs& n) {
+void Normalise(const NormRowsArgs& n) {
   for (int64_t row = 0; row < n.rows; ++row) {
     const NormRow one(n, row);
     switch (n.kind) {

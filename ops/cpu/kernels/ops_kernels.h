@@ -39,7 +39,7 @@ struct PackRowsArgs {
 // y[rows of blocks [block_begin, block_end), one panel's columns] = x W^T + b.
 inline constexpr int64_t kWidenedRows = 128;
 
-struct GemmArgs {
+struct PanelGemmArgs {
   const float* packed_rows;  // of all M rows
   int64_t rows;              // M
   int64_t num_blocks;
@@ -97,7 +97,7 @@ struct ExpandArgs {
   int64_t out_stride;
 };
 
-struct NormArgs {
+struct NormRowsArgs {
   NormKind kind;
   void* x;  // [rows, E]; written where delta is given or into_x
   int64_t x_stride;
@@ -186,14 +186,14 @@ struct OpsKernels {
   int tile_rows;     // the most rows of a block of packed rows
   bool packs_pairs;  // bf16 rows are packed as pairs, half the size of fp32
   void (*pack_rows[2])(const PackRowsArgs&);
-  void (*gemm[2])(const GemmArgs&);
+  void (*gemm[2])(const PanelGemmArgs&);
   void (*pack_panel[2])(const PackPanelArgs&);
   void (*expand[2])(const ExpandArgs&);
   void (*finish)(const FinishArgs&);
   // Of a column of a panel: one output feature's weights.
   void (*embed_column[2])(const void* panel, int64_t column, const EmbedRowArgs&);
   void (*embed_row)(const void* in, ElementType in_type, const EmbedRowArgs&);
-  void (*normalise)(const NormArgs&);
+  void (*normalise)(const NormRowsArgs&);
   void (*activate)(const ActivationArgs&);
   void (*add_scaled)(const AddScaledArgs&);
   // x [width] = cap tanh(scale x / cap), or scale x where cap is 0.
