@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ struct GoldenCase {
   size_t max_prompts = 100;                  // the others are left out
   bool (*is_there)() = [] { return true; };  // whether the machine has what it runs on
 };
+
+inline void PrintTo(const GoldenCase& golden, std::ostream* out) {
+  *out << golden.model << " in steps of " << golden.max_batch_tokens;
+}
 
 class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
 

@@ -1,27 +1,18 @@
-// The CUDA backend over the emulation of its device.
+// The CUDA backend over the emulation of its device: the only one of a program that links this.
 #ifndef QUIRE_TESTS_ENGINE_EMULATED_BACKEND_H_
 #define QUIRE_TESTS_ENGINE_EMULATED_BACKEND_H_
 
 #include <memory>
-#include <utility>
 
-#include "core/cuda/emulation/emulated_memory.h"
-#include "core/cuda/emulation/emulated_queue.h"
-#include "engine/cuda/cuda_backend.h"
+#include "absl/status/statusor.h"
+#include "engine/backend.h"
 
 namespace quire::testing {
 
 // A BackendMaker. Races in shared memory are for the kernels' own tests: looking for them takes
 // most of the time.
-inline absl::StatusOr<std::unique_ptr<Backend>> MakeEmulatedCudaBackend(
-    const BackendOptions& options, const ModelConfig& model) {
-  CudaDevice device;
-  device.name = "emulated";
-  device.memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
-  device.queue = std::make_unique<emulation::EmulatedQueue>(
-      emulation::EmulationOptions{.detect_races = false});
-  return MakeCudaBackend(std::move(device), options, model);
-}
+absl::StatusOr<std::unique_ptr<Backend>> MakeEmulatedCudaBackend(const BackendOptions& options,
+                                                                 const ModelConfig& model);
 
 }  // namespace quire::testing
 
