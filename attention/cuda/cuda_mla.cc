@@ -22,7 +22,6 @@ constexpr int64_t kWorkspaceBytes = int64_t{128} << 20;
 // Blocks that fill a device: with fewer rows and heads, each split of a row gets one of its own.
 constexpr int64_t kManyBlocks = 264;
 constexpr int64_t kHeadsOfABlock = 16;
-constexpr int kMaxValueDim = 256;  // of MlaPrefillArgs
 
 MlaPages PagesOf(const PagedKvView& kv) {
   return {.base = kv.base,
@@ -140,7 +139,7 @@ absl::StatusOr<std::unique_ptr<Mla>> MakeCudaMla(DeviceQueue& queue, DeviceMemor
   const MlaShape& shape = limits.shape;
   CheckMlaShape(shape);
   QUIRE_CHECK_GT(limits.max_context, 0);
-  if (!MlaAbsorbedTakes(shape) || shape.value_dim > kMaxValueDim) {
+  if (!MlaAbsorbedTakes(shape) || shape.value_dim > kMlaMostValueDim) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the CUDA backend has no room for latent attention of rank ", shape.latent_dim, " with ",
         shape.rope_dim, " rotated dims and values of ", shape.value_dim, ": use --device cpu"));

@@ -83,8 +83,8 @@ class MmaProducts {
       const int word = Step(i) * 8 + t;
       QUIRE_UNROLL
       for (int n = 0; n < kAbsorbedTile / 8; ++n) {
-        const uint32_t k[2] = {tile.Load(TileIndex<kAbsorbedTile>(word, 8 * n + g)),
-                               tile.Load(TileIndex<kAbsorbedTile>(word + 4, 8 * n + g))};
+        const uint32_t k[2] = {tile.Load(TokenTileIndex<kAbsorbedTile>(word, 8 * n + g)),
+                               tile.Load(TokenTileIndex<kAbsorbedTile>(word + 4, 8 * n + g))};
         MmaBf16(sums[n], q_[i], k);
       }
     }
@@ -153,7 +153,7 @@ class MmaProducts {
         QUIRE_UNROLL
         for (int half = 0; half < 2; ++half) {
           const auto tokens = tile.template LoadPack<2>(
-              TileIndex<kAbsorbedTile>(8 * group + g, 16 * k + 8 * half + 2 * t));
+              TokenTileIndex<kAbsorbedTile>(8 * group + g, 16 * k + 8 * half + 2 * t));
           even[half] = (tokens[0] & 0xffffU) | (tokens[1] << 16);
           odd[half] = (tokens[0] >> 16) | (tokens[1] & 0xffff0000U);
         }
@@ -225,7 +225,8 @@ class FmaProducts {
     QUIRE_UNROLL
     for (int i = 0; i < kWarpHeads; ++i) scores_[i] = 0.0F;
     for (int d = 0; d < dims; ++d) {
-      const float k = std::bit_cast<float>(tile.Load(TileIndex<kAbsorbedTile>(d, LaneIndex())));
+      const float k =
+          std::bit_cast<float>(tile.Load(TokenTileIndex<kAbsorbedTile>(d, LaneIndex())));
       QUIRE_UNROLL
       for (int i = 0; i < kWarpHeads; ++i) {
         scores_[i] = Fma(q_.Load((WarpIndex() * kWarpHeads + i) * dims + d), k, scores_[i]);
@@ -263,8 +264,8 @@ class FmaProducts {
                             probabilities_.Load((g + 8) * kAbsorbedTile + token)};
         QUIRE_UNROLL
         for (int d = 0; d < 4; ++d) {
-          const float v =
-              std::bit_cast<float>(tile.Load(TileIndex<kAbsorbedTile>(ValueDim(i) + d, token)));
+          const float v = std::bit_cast<float>(
+              tile.Load(TokenTileIndex<kAbsorbedTile>(ValueDim(i) + d, token)));
           QUIRE_UNROLL
           for (int half = 0; half < 2; ++half) {
             float& sum = sums[i][d % 2][2 * half + d / 2];

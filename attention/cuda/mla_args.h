@@ -20,6 +20,9 @@ inline constexpr int kMlaPieceTokens = 64;
 // Pieces of one launch.
 inline constexpr int kMaxMlaPieces = 32;
 
+// Dv of the un-absorbed form's kernels.
+inline constexpr int kMlaMostValueDim = 256;
+
 // The pages of cache rows (kvcache/kv_layout.h): one head of `dim` dims, no values.
 struct MlaPages {
   const void* base = nullptr;  // aligned to 4 bytes, the stride too; to 16 they are read faster
@@ -97,7 +100,7 @@ struct MlaPrefillArgs {
   MlaPieces pieces;
   DeviceMatrix q;      // of the cache's type [T, H D]
   DeviceMatrix out;    // likewise [T, H Dv]
-  MlaShape shape;      // value_dim at most 256
+  MlaShape shape;      // value_dim at most kMlaMostValueDim
   float scale = 1.0F;  // > 0
   MlaPages pages;
   DeviceArray<const int32_t> blocks;

@@ -81,7 +81,7 @@ struct AbsorbedParams {
         out(args.out),
         shape(args.shape),
         head_blocks(static_cast<int>(CeilDiv(args.shape.num_heads, kAbsorbedHeads))),
-        scale_log2(args.scale * kLog2E),
+        scale_log2(args.scale * kLog2OfE),
         split_rows(args.split_rows),
         pages(args.pages),
         batch{args.first_row,

@@ -27,15 +27,6 @@ inline constexpr int kPrefillThreads = 256;
 inline constexpr int kPrefillRows = 128;
 inline constexpr int kPrefillTile = kMlaPieceTokens;
 
-// Numbers of a half of a register that are infinite or none.
-QUIRE_DEVICE bool NoNumber(uint32_t half) { return (half & 0x7f80U) == 0x7f80U; }
-
-// A pair of bf16 with zeros in place of such.
-QUIRE_DEVICE uint32_t NumbersOf(uint32_t pair) {
-  const uint32_t low = NoNumber(pair) ? 0 : pair & 0xffffU;
-  return NoNumber(pair >> 16) ? low : low | (pair & 0xffff0000U);
-}
-
 // One block's work. kNope, kRope and kValue are Dn, Dr and Dv rounded up to what a row of shared
 // memory holds: multiples of 64, 32 and 64.
 template <int kNope, int kRope, int kValue>
@@ -238,10 +229,10 @@ class PrefillBlock {
       for (int step = 0; step < kSteps; ++step) {
         if (step > last_step) break;
         const int key = 16 * step + lane / 4;
-        const uint32_t k[4] = {rope.Load(TileIndex<kPrefillTile>(word, key)),
-                               rope.Load(TileIndex<kPrefillTile>(word + 4, key)),
-                               rope.Load(TileIndex<kPrefillTile>(word, key + 8)),
-                               rope.Load(TileIndex<kPrefillTile>(word + 4, key + 8))};
+        const uint32_t k[4] = {rope.Load(TokenTileIndex<kPrefillTile>(word, key)),
+                               rope.Load(TokenTileIndex<kPrefillTile>(word + 4, key)),
+                               rope.Load(TokenTileIndex<kPrefillTile>(word, key + 8)),
+                               rope.Load(TokenTileIndex<kPrefillTile>(word + 4, key + 8))};
         MmaPair(scores[2 * step], scores[2 * step + 1], q_[kNopeSteps + i], k);
       }
     }

@@ -18,7 +18,7 @@
 namespace quire::QUIRE_CUDA_TARGET {
 
 inline constexpr int kPrefillFmaWarps = 8;
-inline constexpr int kPrefillFmaLaneDims = 8;  // Dv / 32, at most
+inline constexpr int kPrefillFmaLaneDims = kMlaMostValueDim / kWarpLanes;
 
 template <typename T>
 struct MlaPrefillParamsOf {
@@ -39,7 +39,7 @@ struct MlaPrefillParamsOf {
         q(args.q),
         out(args.out),
         shape(args.shape),
-        scale_log2(args.scale * kLog2E),
+        scale_log2(args.scale * kLog2OfE),
         pages(args.pages),
         blocks(args.blocks.data),
         kv(static_cast<const T*>(args.kv.data)),

@@ -17,12 +17,21 @@
 
 namespace quire::QUIRE_CUDA_TARGET {
 
-inline constexpr float kLog2E = 1.4426950408889634F;
+inline constexpr float kLog2OfE = 1.4426950408889634F;
 
 QUIRE_DEVICE float MinusInfinity() { return std::bit_cast<float>(0xff800000U); }
 
 // 2^(m - MaximumBase(most)) is a number where nothing has been seen yet, too.
 QUIRE_DEVICE float MaximumBase(float most) { return most == MinusInfinity() ? 0.0F : most; }
+
+// Whether a bf16 number, in the lower half, is infinite or none.
+QUIRE_DEVICE bool NoNumber(uint32_t half) { return (half & 0x7f80U) == 0x7f80U; }
+
+// A pair of bf16 with zeros in place of such.
+QUIRE_DEVICE uint32_t NumbersOf(uint32_t pair) {
+  const uint32_t low = NoNumber(pair) ? 0 : pair & 0xffffU;
+  return NoNumber(pair >> 16) ? low : low | (pair & 0xffff0000U);
+}
 
 // A softmax under way: the maximum of the exponents (of two) and the sum of 2^(exponent - m).
 struct SoftmaxState {
@@ -134,7 +143,7 @@ struct PageWords {
 // tokens change places from word to word, so that neither the words of a column nor the tokens of a
 // row that a fragment consists of share a bank.
 template <int kTokens>
-QUIRE_DEVICE int TileIndex(int word, int token) {
+QUIRE_DEVICE int TokenTileIndex(int word, int token) {
   return word * kTokens + (token ^ ((word & 3) << 3));
 }
 
@@ -157,7 +166,7 @@ class TileCopy {
     for (int word = ThreadIndex() / kPacks; word < num_words; word += BlockThreads() / kPacks) {
       const int64_t from =
           seen_ == 0 ? 0 : source_ + int64_t{first_word + word} * pages.block_tokens;
-      const int to = TileIndex<kTokens>(word, Token());
+      const int to = TokenTileIndex<kTokens>(word, Token());
       if (pages.packs) {
         CopyAsync<16>(tile, to, pages.words, from, seen_ * 4);
         continue;
