@@ -172,15 +172,22 @@ TEST(CudaGqaDecode, RowsBehindTheFirstAreLeftAlone) {
   EXPECT_TRUE(std::isnan(nothing.at(0, 0)));
 }
 
-// More rows than the plan's block has threads, some with splits, some that see nothing yet.
+// More rows than the plan's block has threads, one of them with two splits.
 TEST(CudaGqaDecode, ManyRowsFindTheirEntries) {
   std::vector<KvEntry> entries;
-  for (int32_t e = 0; e < 200; ++e) entries.push_back({e % 3, e == 150 ? 520 : e % 3 + e % 7});
+  for (int32_t e = 0; e < 270; ++e) entries.push_back({e % 3, e == 150 ? 520 : e % 3 + e % 7});
   PagedKv kv({1, 1, 2, 2, 0}, 16, DType::kBFloat16, entries);
-  ASSERT_GT(kv.num_tokens(), 190);
+  ASSERT_GT(kv.num_tokens(), 256);
   kv.FillNormal(3);
   EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, DType::kBFloat16), {},
                                      {.seed = 1, .max_blocks = 5}));
+}
+
+TEST(CudaGqaDecode, MoreSplitsThanLanesAreCombined) {
+  PagedKv kv({1, 1, 2, 2, 0}, 64, DType::kBFloat16, {{1, 33 * kGqaDecodeSplit + 5}});
+  kv.FillNormal(3);
+  EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, DType::kBFloat16), {},
+                                     {.max_blocks = 3, .detect_races = false}));
 }
 
 TEST(CudaGqaDecode, MaxSplitsAreReachedAndNotExceeded) {
