@@ -19,6 +19,7 @@
 #include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/gqa_decode_tiles.cuh"
+#include "attention/cuda/score_rules.cuh"
 #include "core/ceil_div.h"
 #include "core/cuda/launch_shape.h"
 #include "core/cuda/primitives/barrier.cuh"
@@ -43,7 +44,7 @@ template <typename Act>
 struct DecodeParams {
   DecodePlan plan;
   DecodePages pages;
-  DecodeRules rules;
+  RuleParams rules;
   DecodeQueries<Act> queries, prefix_queries;
   Global<const int32_t> blocks, prefix_blocks;
   DecodeWorkspace workspace;
@@ -137,15 +138,15 @@ QUIRE_DEVICE void MergeDecodeWarps(const DecodeParams<typename Warp::Act>& p,
   const int pieces = (p.output.value_dim + 3) / 4;
   for (int i = ThreadIndex(); i < work.heads * pieces; i += kDecodeThreads) {
     const int row = i / pieces, d = i % pieces * 4;
-    DecodePartial whole;
+    SoftmaxRow whole;
     for (int warp = 0; warp < kDecodeWarps; ++warp) {
-      whole.most = Maximum()(whole.most, memory.most.Load(warp * kDecodeHeads + row));
+      whole.max = Maximum()(whole.max, memory.most.Load(warp * kDecodeHeads + row));
     }
     Dims4 sums{};
     for (int warp = 0; warp < kDecodeWarps; ++warp) {
       const int at = warp * kDecodeHeads + row;
-      const float factor = FastExp2(memory.most.Load(at) - ExponentBase(whole.most));
-      whole.total = Fma(factor, memory.totals.Load(at), whole.total);
+      const float factor = FastExp2(memory.most.Load(at) - whole.Offset());
+      whole.sum = Fma(factor, memory.totals.Load(at), whole.sum);
       const Dims4 part = memory.Sums(warp).template LoadPack<4>(row * TileShape::kValueCols + d);
       QUIRE_UNROLL
       for (int j = 0; j < 4; ++j) sums[j] = Fma(factor, part[j], sums[j]);
@@ -155,7 +156,7 @@ QUIRE_DEVICE void MergeDecodeWarps(const DecodeParams<typename Warp::Act>& p,
       p.output.Write(work.item.row, head, d, whole, sums);
     } else {
       p.workspace.SetSums(work.item_index, head, d, sums);
-      if (d == 0) p.workspace.SetPartial(work.item_index, head, whole);
+      if (d == 0) p.workspace.SetSoftmax(work.item_index, head, whole);
     }
   }
 }

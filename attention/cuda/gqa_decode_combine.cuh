@@ -9,6 +9,7 @@
 #include "attention/cuda/gqa_decode_args.h"
 #include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
+#include "attention/cuda/score_rules.cuh"
 #include "core/cuda/launch_shape.h"
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/global.cuh"
@@ -22,13 +23,7 @@ namespace quire::QUIRE_CUDA_TARGET {
 // Four neighbouring dims of a head: what one lane adds up.
 using Dims4 = Pack<float, 4>;
 
-// What one split, or one warp of it, has found for a head.
-struct DecodePartial {
-  float most = kHidden;  // the largest score
-  float total = 0.0F;    // of the weights 2^(score - most)
-};
-
-// Where splits leave their results: weighted sums [item, H, Dv rounded up to 4], then {most, total}
+// Where splits leave their results: weighted sums [item, H, Dv rounded up to 4], then {max, sum}
 // [item, H].
 struct DecodeWorkspace {
   Global<float> data;
@@ -45,15 +40,15 @@ struct DecodeWorkspace {
   QUIRE_DEVICE void SetSums(int64_t item, int head, int d, const Dims4& sums) const {
     data.StorePack<4>(SumsAt(item, head) + d, sums);
   }
-  QUIRE_DEVICE int64_t PartialAt(int64_t item, int head) const {
+  QUIRE_DEVICE int64_t SoftmaxAt(int64_t item, int head) const {
     return SumsAt(max_items, 0) + (item * num_heads + head) * 2;
   }
-  QUIRE_DEVICE DecodePartial Partial(int64_t item, int head) const {
-    const auto pair = data.LoadPack<2>(PartialAt(item, head));
+  QUIRE_DEVICE SoftmaxRow Softmax(int64_t item, int head) const {
+    const auto pair = data.LoadPack<2>(SoftmaxAt(item, head));
     return {pair[0], pair[1]};
   }
-  QUIRE_DEVICE void SetPartial(int64_t item, int head, const DecodePartial& partial) const {
-    data.StorePack<2>(PartialAt(item, head), {{partial.most, partial.total}});
+  QUIRE_DEVICE void SetSoftmax(int64_t item, int head, const SoftmaxRow& softmax) const {
+    data.StorePack<2>(SoftmaxAt(item, head), {{softmax.max, softmax.sum}});
   }
 };
 
@@ -66,25 +61,15 @@ struct DecodeOutput {
   bool aligned;  // every four dims to their size
   Global<const float> sink_logits;
 
-  // Divides the sum by the total of the weights, a head's sink among them.
-  QUIRE_DEVICE void Write(int64_t row, int head, int d, const DecodePartial& partial,
-                          Dims4 sums) const {
-    float factor = 0.0F;  // where all keys are hidden
-    if (partial.most != kHidden) {
-      float total = partial.total, rescale = 1.0F;
-      if (!sink_logits.is_null()) {
-        const float sink = sink_logits.Load<Cache::kReadOnly>(head) * kDecodeLog2E;
-        const float most = Maximum()(partial.most, sink);
-        rescale = FastExp2(partial.most - most);
-        total = Fma(total, rescale, FastExp2(sink - most));
-      }
-      factor = ExactDivide(rescale, total);
-    }
+  // Divides the sums by the softmax's, a head's sink being the last of its scores.
+  QUIRE_DEVICE void Write(int64_t row, int head, int d, SoftmaxRow softmax, Dims4 sums) const {
+    const float sink = sink_logits.is_null()
+                           ? kUnseenScore
+                           : sink_logits.Load<Cache::kReadOnly>(head) * SoftmaxRow::kLog2E;
+    const float factor = softmax.Finish(sink);
     Pack<Act, 4> pack;
     QUIRE_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      pack[i] = Narrow<Act>(partial.most != kHidden ? sums[i] * factor : 0.0F);
-    }
+    for (int i = 0; i < 4; ++i) pack[i] = Narrow<Act>(sums[i] * factor);
     const Global<Act> at = out + (row * stride + head * value_dim + d);
     if (aligned) {
       at.template StorePack<4>(0, pack);
@@ -116,13 +101,13 @@ class DecodeCombiner {
       : workspace_(workspace), first_(first), count_(count), head_(head), value_dim_(value_dim) {
     // The largest of all first, so that every split is rescaled once.
     for (int i = LaneIndex(); i < count; i += kWarpLanes) {
-      whole_.most = Maximum()(whole_.most, workspace.Partial(first + i, head).most);
+      whole_.max = Maximum()(whole_.max, workspace.Softmax(first + i, head).max);
     }
-    whole_.most = WarpReduce(whole_.most, Maximum());
+    whole_.max = WarpReduce(whole_.max, Maximum());
     for (int base = 0; base < count; base += kWarpLanes) AddSplits(base);
   }
 
-  QUIRE_DEVICE const DecodePartial& whole() const { return whole_; }
+  QUIRE_DEVICE const SoftmaxRow& whole() const { return whole_; }
   QUIRE_DEVICE const Dims4& sums(int piece) const { return sums_[piece]; }
   QUIRE_DEVICE static int DimOf(int piece) { return (piece * kWarpLanes + LaneIndex()) * 4; }
 
@@ -131,11 +116,11 @@ class DecodeCombiner {
 
   // The 32 splits from `base` on, what there are of them.
   QUIRE_DEVICE void AddSplits(int base) {
-    DecodePartial split;
+    SoftmaxRow split;
     if (base + LaneIndex() < count_) {
-      split = workspace_.Partial(first_ + base + LaneIndex(), head_);
+      split = workspace_.Softmax(first_ + base + LaneIndex(), head_);
     }
-    const float factor = FastExp2(split.most - ExponentBase(whole_.most));
+    const float factor = FastExp2(split.max - whole_.Offset());
     const int count = count_ - base < kWarpLanes ? count_ - base : kWarpLanes;
     for (int begin = 0; begin < count; begin += kTogether) {
       Dims4 dims[kTogether][kPieces] = {};
@@ -152,7 +137,7 @@ class DecodeCombiner {
       for (int i = 0; i < kTogether; ++i) {
         // 0 where there is no such split.
         const float rescale = ShuffleFrom(factor, begin + i);
-        whole_.total = Fma(rescale, ShuffleFrom(split.total, begin + i), whole_.total);
+        whole_.sum = Fma(rescale, ShuffleFrom(split.sum, begin + i), whole_.sum);
         QUIRE_UNROLL
         for (int n = 0; n < kPieces; ++n) {
           QUIRE_UNROLL
@@ -165,7 +150,7 @@ class DecodeCombiner {
   const DecodeWorkspace& workspace_;
   int64_t first_;
   int count_, head_, value_dim_;
-  DecodePartial whole_;
+  SoftmaxRow whole_;
   Dims4 sums_[kPieces] = {};
 };
 

@@ -11,6 +11,7 @@
 #include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/gqa_decode_tiles.cuh"
+#include "attention/cuda/score_rules.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/numbers.cuh"
 #include "core/cuda/primitives/shared.cuh"
@@ -38,7 +39,7 @@ class FmaDecodeWarp {
   static constexpr int kQueryStride = kD;
   static constexpr int kScratch = kDecodeHeads * (kDecodeTile + 1);
 
-  QUIRE_DEVICE FmaDecodeWarp(Shared<Act> queries, Shared<float> scratch, const DecodeRules& rules,
+  QUIRE_DEVICE FmaDecodeWarp(Shared<Act> queries, Shared<float> scratch, const RuleParams& rules,
                              const DecodeItem& item, int first_head, int heads)
       : queries_(queries),
         weights_(scratch),
@@ -67,8 +68,8 @@ class FmaDecodeWarp {
     QUIRE_UNROLL
     for (int j = 0; j < kOwnHeads; ++j) {
       if (2 * j >= heads_) break;
-      const DecodeHeadRules rules(rules_, item_, first_head_ + HeadOf(j), HeadOf(j) < heads_);
-      Soften(j, seen ? rules.Score(products[j], position + Token()) : kHidden);
+      const DecodeScores scores(rules_, item_, first_head_ + ExistingHead(HeadOf(j), heads_));
+      Soften(j, seen ? scores.Of(products[j], position + Token()) : kUnseenScore);
     }
   }
 
@@ -103,8 +104,8 @@ class FmaDecodeWarp {
     QUIRE_UNROLL
     for (int j = 0; j < kOwnHeads; ++j) {
       if (Token() == 0) {
-        most.Store(HeadOf(j), most_[j]);
-        totals.Store(HeadOf(j), total_[j]);
+        most.Store(HeadOf(j), softmax_[j].max);
+        totals.Store(HeadOf(j), softmax_[j].sum);
       }
     }
     QUIRE_UNROLL
@@ -126,12 +127,10 @@ class FmaDecodeWarp {
 
   // The lanes that share a head have the same numbers but for the score.
   QUIRE_DEVICE void Soften(int j, float score) {
-    const float most = Maximum()(most_[j], WarpReduce<kDecodeTile>(score, Maximum()));
-    const float base = ExponentBase(most);
-    const float rescale = FastExp2(most_[j] - base);
-    const float weight = FastExp2(score - base);
-    most_[j] = most;
-    total_[j] = Fma(total_[j], rescale, WarpReduce<kDecodeTile>(weight, Plus()));
+    SoftmaxRow& softmax = softmax_[j];
+    const float rescale = softmax.Raise(WarpReduce<kDecodeTile>(score, Maximum()));
+    const float weight = FastExp2(score - softmax.Offset());
+    softmax.sum = Fma(softmax.sum, rescale, WarpReduce<kDecodeTile>(weight, Plus()));
     weights_.Store(HeadOf(j) * kDecodeTile + Token(), weight);
     if (Token() == 0) rescales_.Store(HeadOf(j), rescale);
   }
@@ -139,11 +138,10 @@ class FmaDecodeWarp {
   Shared<Act> queries_;
   Shared<float> weights_;   // [16 heads][16 positions]
   Shared<float> rescales_;  // [16 heads]
-  const DecodeRules& rules_;
+  const RuleParams& rules_;
   const DecodeItem& item_;
   int first_head_, heads_;
-  float most_[kOwnHeads] = {kHidden, kHidden, kHidden, kHidden, kHidden, kHidden, kHidden, kHidden};
-  float total_[kOwnHeads] = {};
+  SoftmaxRow softmax_[kOwnHeads];
   float sums_[kDecodeHeads][kCols] = {};
 };
 

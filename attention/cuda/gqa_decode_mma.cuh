@@ -13,6 +13,7 @@
 #include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/gqa_decode_tiles.cuh"
+#include "attention/cuda/score_rules.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/matrix.cuh"
 #include "core/cuda/primitives/numbers.cuh"
@@ -35,13 +36,13 @@ class MmaDecodeWarp {
 
   // queries [16][kQueryStride], zeros from row `heads` on and from D on.
   QUIRE_DEVICE MmaDecodeWarp(Shared<bf16> queries, Shared<float> /*scratch*/,
-                             const DecodeRules& rules, const DecodeItem& item, int first_head,
+                             const RuleParams& rules, const DecodeItem& item, int first_head,
                              int heads)
       : queries_(queries),
         begin_(item.begin),
         end_(item.end),
-        rules_{{rules, item, first_head + Group(), Group() < heads},
-               {rules, item, first_head + Group() + 8, Group() + 8 < heads}} {
+        scores_{{rules, item, first_head + ExistingHead(Group(), heads)},
+                {rules, item, first_head + ExistingHead(Group() + 8, heads)}} {
     if constexpr (kHoldQueries) {
       QUIRE_UNROLL
       for (int k = 0; k < kD / 16; ++k) LoadQueries(k, held_[k]);
@@ -91,9 +92,9 @@ class MmaDecodeWarp {
     QUIRE_UNROLL
     for (int r = 0; r < 2; ++r) {
       const int head = Group() + 8 * r;
-      const float total = WarpReduce<4>(total_[r], Plus());
+      const float total = WarpReduce<4>(softmax_[r].sum, Plus());
       if (Column() == 0) {
-        most.Store(head, most_[r]);
+        most.Store(head, softmax_[r].max);
         totals.Store(head, total);
       }
       QUIRE_UNROLL
@@ -123,36 +124,33 @@ class MmaDecodeWarp {
   // Scores of row g + 8 r at `position` and the three behind it become weights.
   QUIRE_DEVICE void Soften(int r, int position, const float (&products)[2][4]) {
     float scores[4];
-    float most = kHidden;
+    float most = kUnseenScore;
     QUIRE_UNROLL
     for (int i = 0; i < 4; ++i) {
       const bool seen = position + i >= begin_ && position + i < end_;
       const float product = products[i % 2][2 * r + i / 2];
-      scores[i] = seen ? rules_[r].Score(product, position + i) : kHidden;
+      scores[i] = seen ? scores_[r].Of(product, position + i) : kUnseenScore;
       most = Maximum()(most, scores[i]);
     }
-    most = Maximum()(most_[r], WarpReduce<4>(most, Maximum()));
-    const float base = ExponentBase(most);
-    rescale_[r] = FastExp2(most_[r] - base);
-    most_[r] = most;
-    total_[r] *= rescale_[r];
+    rescale_[r] = softmax_[r].Raise(WarpReduce<4>(most, Maximum()));
+    softmax_[r].sum *= rescale_[r];
+    const float base = softmax_[r].Offset();
     QUIRE_UNROLL
     for (int half = 0; half < 2; ++half) {
       // The total is of what values are multiplied by, roundings and all.
       const uint32_t pair =
           PackBf16(FastExp2(scores[2 * half] - base), FastExp2(scores[2 * half + 1] - base));
-      total_[r] += LowBf16(pair);
-      total_[r] += HighBf16(pair);
+      softmax_[r].sum += LowBf16(pair);
+      softmax_[r].sum += HighBf16(pair);
       weights_[2 * half + r] = pair;
     }
   }
 
   Shared<bf16> queries_;
   int begin_, end_;
-  DecodeHeadRules rules_[2];  // of rows g and g + 8, as all pairs below
+  DecodeScores scores_[2];  // of rows g and g + 8, as all pairs below
   uint32_t held_[kHoldQueries ? kD / 16 : 1][4];
-  float most_[2] = {kHidden, kHidden};
-  float total_[2] = {};  // of this lane's positions
+  SoftmaxRow softmax_[2];  // sums of this lane's positions
   float rescale_[2];
   uint32_t weights_[4];
   float sums_[kProducts][4] = {};

@@ -11,37 +11,23 @@
 #include "tests/attention/gqa_cases.h"
 #include "tests/attention/gqa_decode_harness.h"
 #include "tests/attention/gqa_harness.h"
-#include "tests/attention/rule_set.h"
 
 namespace quire {
 namespace {
 
 using ::quire::testing::DecodeMatchesReference;
+using ::quire::testing::DecodeQueries;
 using ::quire::testing::DecodeRun;
 using ::quire::testing::EmulatedDecode;
-using ::quire::testing::FewHeads;
 using ::quire::testing::FewRows;
 using ::quire::testing::GqaCase;
-using ::quire::testing::GqaExtras;
-using ::quire::testing::GqaRulesCase;
 using ::quire::testing::HostMatrix;
-using ::quire::testing::KeysOf;
 using ::quire::testing::KvEntry;
-using ::quire::testing::NearReference;
 using ::quire::testing::PagedKv;
-using ::quire::testing::RuleSet;
 using ::quire::testing::RunDecode;
 using ::quire::testing::RunGqa;
-using ::quire::testing::RunGqaSlice;
 
 constexpr DType kTypes[] = {DType::kBFloat16, DType::kFloat32};
-
-// Queries, and the keys and values that no kernel may look at beside them.
-HostMatrix Queries(const PagedKv& kv, DType dtype, uint32_t seed = 9, int64_t gap = 6) {
-  HostMatrix qkv(dtype, kv.num_tokens(), kv.shape().qkv_width(), kv.shape().qkv_width() + gap);
-  qkv.FillNormal(seed);
-  return qkv;
-}
 
 class CudaGqaDecodeCaseTest : public ::testing::TestWithParam<const GqaCase*> {};
 
@@ -52,53 +38,14 @@ TEST_P(CudaGqaDecodeCaseTest, MatchesTheReference) {
       PagedKv kv(c.shape, c.block_tokens, dtype, FewRows(c.entries, 2, 4), 7, drop_old_pages);
       kv.FillNormal(8);
       const DecodeRun run{.detect_races = dtype == DType::kBFloat16};
-      EXPECT_TRUE(DecodeMatchesReference(kv, Queries(kv, dtype), {}, run)) << DTypeName(dtype);
+      EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, dtype), {}, run))
+          << DTypeName(dtype);
       if (c.shape.window == 0) break;
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, CudaGqaDecodeCaseTest, ::testing::ValuesIn(testing::GqaCases()),
-                         [](const auto& info) { return info.param->name; });
-
-std::vector<const GqaRulesCase*> CasesThatFit() {
-  std::vector<const GqaRulesCase*> cases = testing::GqaRulesCases();
-  std::erase_if(cases, [](const GqaRulesCase* c) {
-    return std::max(c->shape.head_dim, c->shape.value_dim) > kGqaDecodeMostDim;
-  });
-  return cases;
-}
-
-class CudaGqaDecodeRulesTest : public ::testing::TestWithParam<const GqaRulesCase*> {};
-
-// And alone, with other threads first, in a larger launch or on fewer blocks, to the bit.
-TEST_P(CudaGqaDecodeRulesTest, MatchesTheReferenceHoweverItIsRun) {
-  const GqaRulesCase& c = *GetParam();
-  for (DType dtype : kTypes) {
-    PagedKv kv(FewHeads(c.shape), c.block_tokens, dtype, FewRows(c.entries, 2, 3), 7,
-               /*drop_old_pages=*/dtype == DType::kBFloat16, c.prefix);
-    kv.FillNormal(8);
-    const RuleSet rules(c.rules, kv.shape().num_heads, KeysOf(kv), 5);
-    HostMatrix q2(dtype, kv.num_tokens(), int64_t{kv.shape().num_heads} * c.shape.head_dim);
-    q2.FillNormal(6);
-    const GqaExtras extras{rules.rules(), c.q2 ? &q2 : nullptr};
-    const HostMatrix qkv = Queries(kv, dtype);
-    EmulatedDecode together({.detect_races = false});
-    const HostMatrix whole = RunGqa(together, kv, qkv, extras);
-    EXPECT_TRUE(NearReference(whole, kv, qkv, extras)) << DTypeName(dtype);
-
-    EmulatedDecode alone({.seed = 3, .more_splits = 2, .max_blocks = 2});
-    for (int64_t e = 0; e < kv.num_entries(); ++e) {
-      const int32_t first = kv.batch().query_start.data[e];
-      const int32_t rows = kv.batch().query_start.data[e + 1] - first;
-      if (rows == 0) continue;
-      const HostMatrix row = RunGqaSlice(alone, kv, qkv, e, 0, 1, extras);
-      EXPECT_TRUE(row.SameRowBits(0, whole, first)) << DTypeName(dtype) << " entry " << e;
-    }
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Cases, CudaGqaDecodeRulesTest, ::testing::ValuesIn(CasesThatFit()),
                          [](const auto& info) { return info.param->name; });
 
 TEST(CudaGqaDecode, EveryPageSizeGivesTheSameBits) {
@@ -117,7 +64,7 @@ TEST(CudaGqaDecode, EveryPageSizeGivesTheSameBits) {
       }
     }
     EmulatedDecode decode;
-    results.push_back(RunGqa(decode, kv, Queries(kv, DType::kBFloat16)));
+    results.push_back(RunGqa(decode, kv, DecodeQueries(kv, DType::kBFloat16)));
   }
   EXPECT_TRUE(results[0].SameBits(results[1]));
   EXPECT_TRUE(results[0].SameBits(results[2]));
@@ -128,7 +75,7 @@ TEST(CudaGqaDecode, TypesOfRowsAndCacheMayDiffer) {
     for (DType act : kTypes) {
       PagedKv kv({6, 2, 64, 64, 0}, 16, cache, {{2, 50}});
       kv.FillNormal(3);
-      EXPECT_TRUE(DecodeMatchesReference(kv, Queries(kv, act)));
+      EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, act)));
     }
   }
 }
@@ -138,7 +85,7 @@ TEST(CudaGqaDecode, AlignmentDoesNotMatter) {
     PagedKv kv({4, 2, 64, 32, 0}, 16, dtype, {{3, 50}});
     kv.FillNormal(3);
     const GqaShape& shape = kv.shape();
-    const HostMatrix aligned = Queries(kv, dtype, 9, /*gap=*/8);
+    const HostMatrix aligned = DecodeQueries(kv, dtype, /*gap=*/8);
     HostMatrix odd(dtype, 3, shape.qkv_width(), shape.qkv_width() + 1);
     for (int64_t r = 0; r < 3; ++r) {
       for (int64_t c = 0; c < shape.qkv_width(); ++c) odd.set(r, c, aligned.at(r, c));
@@ -186,7 +133,7 @@ TEST(CudaGqaDecode, WhatRowsDoNotSeeDoesNotReachThem) {
     for (int window : {0, 20}) {
       PagedKv kv({3, 1, 40, 40, window}, 16, dtype, {{30, 96}}, 1, false);
       kv.FillNormal(1);
-      const HostMatrix qkv = Queries(kv, dtype);
+      const HostMatrix qkv = DecodeQueries(kv, dtype);
       EmulatedDecode decode({.detect_races = false});
       const HostMatrix clean = RunGqa(decode, kv, qkv);
       const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -211,7 +158,7 @@ TEST(CudaGqaDecode, WhatRowsDoNotSeeDoesNotReachThem) {
 TEST(CudaGqaDecode, RowsBehindTheFirstAreLeftAlone) {
   PagedKv kv({4, 2, 64, 64, 0}, 16, DType::kBFloat16, {{1, 33}, {2, 20}, {5, 40}});
   kv.FillNormal(3);
-  const HostMatrix qkv = Queries(kv, DType::kBFloat16);
+  const HostMatrix qkv = DecodeQueries(kv, DType::kBFloat16);
   EmulatedDecode decode;
   const HostMatrix whole = RunGqa(decode, kv, qkv);
   EmulatedDecode first({.first_rows = 3});
@@ -225,15 +172,22 @@ TEST(CudaGqaDecode, RowsBehindTheFirstAreLeftAlone) {
   EXPECT_TRUE(std::isnan(nothing.at(0, 0)));
 }
 
-// More rows than the plan's block has threads, some with splits, some that see nothing yet.
+// More rows than the plan's block has threads, one of them with two splits.
 TEST(CudaGqaDecode, ManyRowsFindTheirEntries) {
   std::vector<KvEntry> entries;
-  for (int32_t e = 0; e < 200; ++e) entries.push_back({e % 3, e == 150 ? 520 : e % 3 + e % 7});
+  for (int32_t e = 0; e < 270; ++e) entries.push_back({e % 3, e == 150 ? 520 : e % 3 + e % 7});
   PagedKv kv({1, 1, 2, 2, 0}, 16, DType::kBFloat16, entries);
-  ASSERT_GT(kv.num_tokens(), 190);
+  ASSERT_GT(kv.num_tokens(), 256);
   kv.FillNormal(3);
-  EXPECT_TRUE(
-      DecodeMatchesReference(kv, Queries(kv, DType::kBFloat16), {}, {.seed = 1, .max_blocks = 5}));
+  EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, DType::kBFloat16), {},
+                                     {.seed = 1, .max_blocks = 5}));
+}
+
+TEST(CudaGqaDecode, MoreSplitsThanLanesAreCombined) {
+  PagedKv kv({1, 1, 2, 2, 0}, 64, DType::kBFloat16, {{1, 33 * kGqaDecodeSplit + 5}});
+  kv.FillNormal(3);
+  EXPECT_TRUE(DecodeMatchesReference(kv, DecodeQueries(kv, DType::kBFloat16), {},
+                                     {.max_blocks = 3, .detect_races = false}));
 }
 
 TEST(CudaGqaDecode, MaxSplitsAreReachedAndNotExceeded) {

@@ -170,6 +170,14 @@ class EmulatedDecode : public Attention {
   DecodeRun run_;
 };
 
+// Queries, and the keys and values beside them.
+inline HostMatrix DecodeQueries(const PagedKv& kv, DType dtype, int64_t gap = 6) {
+  const int64_t width = kv.shape().qkv_width();
+  HostMatrix qkv(dtype, kv.num_tokens(), width, width + gap);
+  qkv.FillNormal(9);
+  return qkv;
+}
+
 // How far decode attention may be from the reference: as the CPU's, which multiplies pairs of bf16
 // too where queries and cache are bf16.
 inline ::testing::AssertionResult NearReference(const HostMatrix& out, const PagedKv& kv,
