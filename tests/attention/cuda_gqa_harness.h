@@ -151,7 +151,7 @@ inline bool IsSmall(const GqaShape& shape, const std::vector<KvEntry>& entries, 
     pairs += (products ? (rows + 15) / 16 * 16 : rows) * keys;
   }
   return shape.num_heads * pairs * (shape.head_dim + shape.value_dim) <=
-         (products ? 12'000'000 : 1'500'000);
+         (products ? 8'000'000 : 1'500'000);
 }
 
 }  // namespace quire::testing
