@@ -43,7 +43,7 @@ struct EncodeParams {
 };
 
 template <typename Config>
-QUIRE_KERNEL(Config::kThreads, 1)
+QUIRE_KERNEL(Config::kThreads, 2)
 void EncodeKernel(EncodeParams<bf16> p) {
   using Tiles = RowTiles<Config::kTokens, Config::kKeyDim, Config::kValueDim, Config::kThreads>;
   SharedMemory memory;
@@ -56,7 +56,7 @@ void EncodeKernel(EncodeParams<bf16> p) {
   const int head = static_cast<int>(BlockX());
   const PrefillRows rows{
       .rows = tile.rows, .first_row = tile.first_row, .first_position = tile.row_in_entry};
-  PrefillWarp<Config, typename Tiles::Layout, true> warp(p.rules, head, rows);
+  PrefillWarp<Config, typename Tiles::Layout, true> warp(memory, p.rules, head, rows);
   warp.LoadQueries(p.qkv, static_cast<int64_t>(head) * p.shape.head_dim, p.shape.head_dim);
   AttendRange<Config>(p.template KeysOf<Tiles>(head, tile.first_row - tile.row_in_entry),
                       EncoderRange(p.shape.window, tile.entry_rows), rows, stages, warp);
@@ -113,7 +113,7 @@ void LaunchEncodeOf(Launcher& launcher, const EncodeArgs& args) {
   shape.grid.x = args.shape.num_heads;
   shape.grid.y = NumRowTiles(args.qkv.rows, args.num_sequences, Config::kRows);
   shape.threads = Config::kThreads;
-  shape.shared_bytes = TileStages<Layout>::Bytes();
+  shape.shared_bytes = TileStages<Layout>::Bytes() + Config::SharedQueryBytes();
   launcher.Launch(shape, &EncodeKernel<Config>, MakeEncodeParams<bf16>(args));
 }
 

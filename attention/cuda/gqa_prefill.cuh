@@ -78,7 +78,7 @@ struct GqaPrefillParams {
 };
 
 template <typename Config, bool kRules>
-QUIRE_KERNEL(Config::kThreads, 1)
+QUIRE_KERNEL(Config::kThreads, 2)
 void GqaPrefillKernel(GqaPrefillParams p) {
   using Tiles = PagedTiles<Config::kTokens, Config::kKeyDim, Config::kValueDim, Config::kThreads>;
   const PagedBatchParams& batch = p.batch;
@@ -96,19 +96,18 @@ void GqaPrefillKernel(GqaPrefillParams p) {
       .rows = tile.rows,
       .first_row = tile.first_row,
       .first_position = batch.kv_len.Load(tile.entry) - tile.entry_rows + tile.row_in_entry};
-  PrefillWarp<Config, typename Tiles::Layout, kRules> warp(p.rules, head, rows);
+  PrefillWarp<Config, typename Tiles::Layout, kRules> warp(memory, p.rules, head, rows);
   const int64_t column = static_cast<int64_t>(head) * head_dim;
-  if (batch.ranges.prefix_tokens > 0) {
-    warp.LoadQueries(p.q2.data.is_null() ? p.q : p.q2, column, head_dim);
-    AttendRange<Config>(Tiles(p.pages, kv_head, batch.PrefixOf(tile.entry), 0),
-                        batch.ranges.Prefix(), rows, stages, warp);
+  QUIRE_NO_UNROLL
+  for (int part = batch.ranges.prefix_tokens > 0 ? 0 : 1; part < 2; ++part) {
+    const bool prefix = part == 0;
+    warp.LoadQueries(prefix && !p.q2.data.is_null() ? p.q2 : p.q, column, head_dim);
+    const Tiles tiles(p.pages, kv_head,
+                      prefix ? batch.PrefixOf(tile.entry) : batch.BlocksOf(tile.entry),
+                      prefix ? 0 : batch.first_block.Load(tile.entry));
+    AttendRange<Config>(tiles, prefix ? batch.ranges.Prefix() : batch.ranges.Window(), rows, stages,
+                        warp);
   }
-  if (batch.ranges.prefix_tokens == 0 || !p.q2.data.is_null()) {
-    warp.LoadQueries(p.q, column, head_dim);
-  }
-  AttendRange<Config>(
-      Tiles(p.pages, kv_head, batch.BlocksOf(tile.entry), batch.first_block.Load(tile.entry)),
-      batch.ranges.Window(), rows, stages, warp);
   warp.Store(p.out, static_cast<int64_t>(head) * value_dim, value_dim);
 }
 
@@ -125,9 +124,9 @@ bool WithPrefillConfig(int head_dim, int value_dim, Launch launch) {
   } else if (fits(128, 128)) {
     launch(PrefillConfig<128, 128, 64, 1>());
   } else if (fits(192, 128)) {
-    launch(PrefillConfig<192, 128, 64, 1>());
+    launch(PrefillConfig<192, 128, 32, 1>());
   } else if (fits(192, 192)) {
-    launch(PrefillConfig<192, 192, 64, 1>());
+    launch(PrefillConfig<192, 192, 32, 1>());
   } else if (fits(256, 256)) {
     launch(PrefillConfig<256, 256, 32, 1>());
   } else {
@@ -152,7 +151,7 @@ void LaunchGqaPrefillOf(Launcher& launcher, const GqaPrefillArgs& args) {
   shape.grid.x = args.shape.num_heads;
   shape.grid.y = NumRowTiles(args.qkv.rows - args.first_row, args.num_entries, Config::kRows);
   shape.threads = Config::kThreads;
-  shape.shared_bytes = TileStages<Layout>::Bytes();
+  shape.shared_bytes = TileStages<Layout>::Bytes() + Config::SharedQueryBytes();
   launcher.Launch(shape,
                   params.rules.ChangeScores() ? &GqaPrefillKernel<Config, true>
                                               : &GqaPrefillKernel<Config, false>,

@@ -119,10 +119,12 @@ struct PagedTileLayout {
   // Fragments of the tokens [32 block, + 32), dims [16 step, + 16).
   QUIRE_DEVICE static void LoadKeys(Shared<uint32_t> tile, int block, int step,
                                     uint32_t (&fragments)[4][2]) {
-    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
+    // A lane's words are a fixed way apart: pair % 4 is t.
+    const int first = KeyAt(LaneIndex() % 4, LaneIndex() / 4);
     QUIRE_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const auto words = tile.template LoadPack<4>(KeyAt(8 * step + 4 * half + t, 8 * block + g));
+      const auto words =
+          tile.template LoadPack<4>(first + (8 * step + 4 * half) * kTokens + 32 * block);
       QUIRE_UNROLL
       for (int j = 0; j < 4; ++j) fragments[j][half] = words[j];
     }
@@ -130,11 +132,11 @@ struct PagedTileLayout {
   // Fragments of step `step` of the tokens [32 block, + 32), dims [32 dims, + 32).
   QUIRE_DEVICE static void LoadValues(Shared<uint32_t> tile, int block, int step, int dims,
                                       uint32_t (&fragments)[4][2]) {
-    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
+    const int first = ValueAt(LaneIndex() % 4 * 4, LaneIndex() / 4);  // pair / 4 % 4 is t
     QUIRE_UNROLL
     for (int half = 0; half < 2; ++half) {
       const auto words =
-          tile.template LoadPack<4>(ValueAt(16 * block + 4 * t + 2 * step + half, 8 * dims + g));
+          tile.template LoadPack<4>(first + (16 * block + 2 * step + half) * kValueDim + 32 * dims);
       QUIRE_UNROLL
       for (int j = 0; j < 4; ++j) fragments[j][half] = words[j];
     }

@@ -35,6 +35,10 @@ struct PrefillConfig {
   static constexpr int kWarpRows = 16 * kRowTiles;
   static constexpr int kThreads = 4 * kWarpLanes;
   static constexpr int kRows = 4 * kWarpRows;
+  // Queries stay in registers, or where those do not reach in shared memory.
+  static constexpr bool kSharedQueries = kKey > 128;
+  static constexpr int kWarpQueryWords = kSharedQueries ? kWarpRows * kKey / 2 : 0;
+  static constexpr size_t SharedQueryBytes() { return SharedBytes<uint32_t>(4 * kWarpQueryWords); }
 };
 
 // The rows of a block, at consecutive positions from `first_position` on.
@@ -47,8 +51,13 @@ struct PrefillRows {
 template <typename Config, typename Layout, bool kRules>
 class PrefillWarp {
  public:
-  QUIRE_DEVICE PrefillWarp(const RuleParams& rules, int head, const PrefillRows& rows)
-      : rules_(rules, head), scale_(rules.scale * SoftmaxRow::kLog2E), rows_(rows) {
+  QUIRE_DEVICE PrefillWarp(SharedMemory& memory, const RuleParams& rules, int head,
+                           const PrefillRows& rows)
+      : rules_(rules, head),
+        scale_(rules.scale * SoftmaxRow::kLog2E),
+        rows_(rows),
+        shared_q_(memory.Take<uint32_t>(4 * Config::kWarpQueryWords) +
+                  WarpIndex() * Config::kWarpQueryWords) {
     const int left = rows.rows - FirstRow();
     count_ = left < Config::kWarpRows ? left : Config::kWarpRows;
   }
@@ -58,14 +67,18 @@ class PrefillWarp {
     QUIRE_UNROLL
     for (int i = 0; i < Config::kRowTiles; ++i) {
       QUIRE_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const int row = RowOf(i, half);
-        const int64_t begin = (rows_.first_row + row) * q.stride + column;
+      for (int step = 0; step < kSteps; ++step) {
+        Pack<uint32_t, 4> a;
         QUIRE_UNROLL
-        for (int k = 0; k < Config::kKeyDim / 8; ++k) {
-          const int d = 8 * k + LaneIndex() % 4 * 2;
+        for (int r = 0; r < 4; ++r) {
+          const int row = RowOf(i, r % 2), d = 16 * step + r / 2 * 8 + LaneIndex() % 4 * 2;
           const bool there = row < rows_.rows && d < head_dim;
-          q_[i][k / 2][half + k % 2 * 2] = there ? LoadPair(q, begin + d) : 0;
+          a[r] = there ? LoadPair(q, (rows_.first_row + row) * q.stride + column + d) : 0;
+        }
+        if constexpr (Config::kSharedQueries) {
+          shared_q_.template StorePack<4>(QueryAt(i, step), a);
+        } else {
+          q_[i][step] = a;
         }
       }
     }
@@ -81,16 +94,17 @@ class PrefillWarp {
     if (begin >= some.end || end <= some.begin) return;
     Scores scores;
     Multiply(keys, scores);
-    if (count_ == Config::kWarpRows && begin >= each.begin && end <= each.end) {
+    const bool whole = count_ == Config::kWarpRows && begin >= each.begin && end <= each.end;
+    // (Rules cost more than the mask does.)
+    if (!kRules && whole) {
       Weigh<false>(scores, begin, range);
-      Accumulate(scores, values);
     } else {
       Weigh<true>(scores, begin, range);
-      if (AnyLane(HasNonFinite(values))) {
-        AccumulateEach(scores, values, begin, range);
-      } else {
-        Accumulate(scores, values);
-      }
+    }
+    if (!whole && AnyLane(HasNonFinite(values))) {
+      AccumulateEach(scores, values, begin, range);
+    } else {
+      Accumulate(scores, values);
     }
   }
 
@@ -125,6 +139,7 @@ class PrefillWarp {
 
  private:
   static constexpr int kBlocks = Config::kTokens / 32;
+  static constexpr int kSteps = Config::kKeyDim / 16;
   // Of C fragments, [row tile][fragment of 8 tokens].
   using Scores = float[Config::kRowTiles][Config::kTokens / 8][4];
 
@@ -160,6 +175,18 @@ class PrefillWarp {
     }
   }
 
+  // A lane reads what it has written itself.
+  QUIRE_DEVICE static int QueryAt(int i, int step) {
+    return ((i * kSteps + step) * kWarpLanes + LaneIndex()) * 4;
+  }
+  QUIRE_DEVICE Pack<uint32_t, 4> Query(int i, int step) const {
+    if constexpr (Config::kSharedQueries) {
+      return shared_q_.template LoadPack<4>(QueryAt(i, step));
+    } else {
+      return q_[i][step];
+    }
+  }
+
   // scores = q k^T.
   QUIRE_DEVICE void Multiply(Shared<uint32_t> keys, Scores& scores) const {
     QUIRE_UNROLL
@@ -170,15 +197,14 @@ class PrefillWarp {
         for (int j = 0; j < 16; ++j) scores[i][4 * block + j / 4][j % 4] = 0.0F;
       }
       QUIRE_UNROLL
-      for (int step = 0; step < Config::kKeyDim / 16; ++step) {
+      for (int step = 0; step < kSteps; ++step) {
         uint32_t fragments[4][2];
         Layout::LoadKeys(keys, block, step, fragments);
         QUIRE_UNROLL
-        for (int j = 0; j < 4; ++j) {
+        for (int i = 0; i < Config::kRowTiles; ++i) {
+          const Pack<uint32_t, 4> a = Query(i, step);
           QUIRE_UNROLL
-          for (int i = 0; i < Config::kRowTiles; ++i) {
-            MmaBf16(scores[i][4 * block + j], q_[i][step], fragments[j]);
-          }
+          for (int j = 0; j < 4; ++j) MmaBf16(scores[i][4 * block + j], a.values, fragments[j]);
         }
       }
     }
@@ -281,6 +307,7 @@ class PrefillWarp {
   // value that is no number. The products are those of Accumulate, so that bits are too.
   QUIRE_DEVICE void AccumulateEach(const Scores& weights, Shared<uint32_t> values, int begin,
                                    const KeyRange& range) {
+    QUIRE_NO_UNROLL
     for (int row = 0; row < 16; ++row) {
       VisitValues(weights, values, [&](const auto& a, const auto& fragments, int first, int token) {
         QUIRE_UNROLL
@@ -310,6 +337,7 @@ class PrefillWarp {
   // Among what this lane holds of a tile's values.
   QUIRE_DEVICE static bool HasNonFinite(Shared<uint32_t> values) {
     bool found = false;
+    QUIRE_NO_UNROLL
     for (int k = 0; k < 2 * kBlocks; ++k) {
       for (int dims = 0; dims < Config::kValueDim / 32; ++dims) {
         uint32_t fragments[4][2];
@@ -328,7 +356,9 @@ class PrefillWarp {
   float scale_;
   PrefillRows rows_;
   int count_;  // of the warp's rows, those that exist; none where it is not positive
-  uint32_t q_[Config::kRowTiles][Config::kKeyDim / 16][4] = {};
+  // A fragments, in one of the two places.
+  Shared<uint32_t> shared_q_;
+  Pack<uint32_t, 4> q_[Config::kRowTiles][Config::kSharedQueries ? 1 : kSteps];
   float sums_[Config::kRowTiles][Config::kValueDim / 8][4] = {};
   SoftmaxRow softmax_[Config::kRowTiles][2];
 };

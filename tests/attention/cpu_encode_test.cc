@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/attention/encode_cases.h"
 #include "tests/attention/gqa_harness.h"
 #include "tests/attention/rule_set.h"
 #include "tests/testing/isas.h"
@@ -14,57 +15,11 @@ namespace {
 
 using ::quire::testing::BiasKind;
 using ::quire::testing::CpuBackend;
+using ::quire::testing::EncodeCase;
 using ::quire::testing::HostMatrix;
 using ::quire::testing::RuleSet;
-using ::quire::testing::RuleSpec;
-
-struct EncodeCase {
-  const char* name;
-  GqaShape shape;  // H, Hkv, D, Dv, window
-  std::vector<int32_t> lengths;
-  RuleSpec rules;
-};
-
-constexpr RuleSpec kAll{2.0F, true, BiasKind::kPerHead, true};
-
-const EncodeCase kCases[] = {
-    {"OneToken", {4, 2, 64, 64, 0}, {1}, {}},
-    {"TwoTokens", {4, 2, 64, 64, 0}, {2}, {}},
-    {"OddLengths", {4, 4, 64, 64, 0}, {3, 1, 17, 5}, {}},
-    {"EmptySequences", {4, 4, 64, 64, 0}, {0, 3, 0, 0, 9, 0}, {}},
-    {"PageEdges", {4, 2, 64, 64, 0}, {63, 64, 65}, {}},
-    {"TileEdges", {2, 1, 64, 64, 0}, {127, 128, 129}, {}},
-    {"SplitEdges", {2, 1, 32, 32, 0}, {511, 512, 513}, {}},
-    {"Groups", {16, 1, 64, 64, 0}, {40, 7}, {}},
-    {"Dim80", {3, 3, 80, 80, 0}, {70}, {}},
-    {"Dim96Values34", {6, 2, 96, 34, 0}, {70, 3}, {}},
-    {"WindowOfOne", {4, 2, 64, 64, 1}, {20, 1}, {}},
-    {"WindowOfTwo", {4, 2, 64, 64, 2}, {20, 1}, {}},
-    {"WindowOdd", {4, 2, 64, 64, 7}, {150, 3}, {}},
-    {"WindowOfATile", {4, 2, 64, 64, 128}, {300}, {}},
-    {"WindowOverSplits", {2, 1, 32, 32, 900}, {1100}, {}},
-    {"WindowLongerThanTheSequence", {4, 2, 64, 64, 1000}, {33}, {}},
-    {"Softcap", {4, 2, 64, 64, 0}, {33, 70}, {.softcap = 1.5F}},
-    {"Alibi", {8, 8, 64, 64, 0}, {33, 130}, {.alibi = true}},
-    {"BiasShared", {4, 2, 64, 64, 0}, {33, 130}, {.bias = BiasKind::kShared}},
-    {"BiasPerHead", {4, 2, 64, 64, 12}, {33, 130}, {.bias = BiasKind::kPerHead}},
-    {"Sinks", {2, 1, 32, 32, 0}, {1, 33, 600}, {.sinks = true}},
-    {"AllRules", {4, 2, 64, 32, 31}, {33, 600, 1}, kAll},
-};
-
-std::vector<int32_t> Starts(const std::vector<int32_t>& lengths) {
-  std::vector<int32_t> starts = {0};
-  for (int32_t length : lengths) starts.push_back(starts.back() + length);
-  return starts;
-}
-
-HostMatrix RunEncode(Attention& attention, const GqaShape& shape, const HostMatrix& qkv,
-                     const std::vector<int32_t>& starts, const ScoreRules& rules = {}) {
-  HostMatrix out(qkv.view().dtype, qkv.view().rows, shape.out_width(), shape.out_width() + 3);
-  attention.Encode({qkv.view(), out.view(), shape, testing::ScaleOf(shape), rules},
-                   {starts.data(), static_cast<int64_t>(starts.size())});
-  return out;
-}
+using ::quire::testing::RunEncode;
+using ::quire::testing::Starts;
 
 CpuAttentionLimits Limits(int64_t tokens = 2000) {
   return {.encoder_tokens = tokens, .encoder_token_bytes = 8 * 2 * 128 * 4};
@@ -76,9 +31,7 @@ TEST_P(CpuEncodeCaseTest, MatchesTheReference) {
   const auto& [isa, c] = GetParam();
   CpuBackend backend(isa, 2, Limits());
   const std::vector<int32_t> starts = Starts(c->lengths);
-  std::vector<int32_t> keys;
-  for (int32_t length : c->lengths) keys.insert(keys.end(), length, length);
-  const RuleSet rules(c->rules, c->shape.num_heads, keys, 5);
+  const RuleSet rules(c->rules, c->shape.num_heads, testing::KeysOf(c->lengths), 5);
   for (DType dtype : {DType::kBFloat16, DType::kFloat32}) {
     HostMatrix qkv(dtype, starts.back(), c->shape.qkv_width(), c->shape.qkv_width() + 6);
     qkv.FillNormal(1);
@@ -93,18 +46,13 @@ TEST_P(CpuEncodeCaseTest, MatchesTheReference) {
   }
 }
 
-std::vector<const EncodeCase*> AllCases() {
-  std::vector<const EncodeCase*> cases;
-  for (const EncodeCase& c : kCases) cases.push_back(&c);
-  return cases;
-}
-
-INSTANTIATE_TEST_SUITE_P(Isa, CpuEncodeCaseTest,
-                         ::testing::Combine(testing::AllIsas(), ::testing::ValuesIn(AllCases())),
-                         [](const ::testing::TestParamInfo<CpuEncodeCaseTest::ParamType>& info) {
-                           return std::string(CpuIsaName(std::get<0>(info.param))) + "_" +
-                                  std::get<1>(info.param)->name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Isa, CpuEncodeCaseTest,
+    ::testing::Combine(testing::AllIsas(),
+                       ::testing::ValuesIn(testing::PointersTo(testing::kEncodeCases))),
+    [](const ::testing::TestParamInfo<CpuEncodeCaseTest::ParamType>& info) {
+      return std::string(CpuIsaName(std::get<0>(info.param))) + "_" + std::get<1>(info.param)->name;
+    });
 
 class CpuEncodeTest : public ::testing::TestWithParam<CpuIsa> {};
 
@@ -156,9 +104,7 @@ TEST_P(CpuEncodeTest, MoreSequencesThanTheScratchPagesHold) {
   std::vector<int32_t> lengths;
   for (int s = 0; s < 300; ++s) lengths.push_back(1 + s % 5);
   const std::vector<int32_t> starts = Starts(lengths);
-  std::vector<int32_t> keys;
-  for (int32_t length : lengths) keys.insert(keys.end(), length, length);
-  const RuleSet rules({.bias = BiasKind::kPerHead}, 2, keys, 5);
+  const RuleSet rules({.bias = BiasKind::kPerHead}, 2, testing::KeysOf(lengths), 5);
   HostMatrix qkv(DType::kFloat32, starts.back(), shape.qkv_width());
   qkv.FillNormal(1);
   CpuBackend small(GetParam(), 2, Limits(64));

@@ -1,0 +1,159 @@
+// The CUDA kernels of prompt rows and encoders, emulated, behind attention.h.
+#ifndef QUIRE_TESTS_ATTENTION_CUDA_GQA_HARNESS_H_
+#define QUIRE_TESTS_ATTENTION_CUDA_GQA_HARNESS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "attention/attention.h"
+#include "attention/cuda/launch_gqa_prefill.h"
+#include "core/cuda/emulation/emulated_queue.h"
+#include "gtest/gtest.h"
+#include "tests/attention/emulated_kv.h"
+#include "tests/attention/gqa_decode_harness.h"
+#include "tests/attention/gqa_harness.h"
+#include "tests/testing/emulated_matrix.h"
+
+namespace quire::testing {
+
+inline GqaShapeArgs ArgsOf(const GqaShape& shape) {
+  return {shape.num_heads, shape.num_kv_heads, shape.head_dim, shape.value_dim, shape.window};
+}
+inline ScoreRuleArgs ArgsOf(const ScoreRules& rules, float scale) {
+  return {scale,
+          rules.softcap,
+          rules.alibi_slopes,
+          rules.bias.data,
+          rules.bias.head_stride,
+          rules.bias.row_stride,
+          rules.sink_logits};
+}
+inline GqaPrefillArgs ArgsOf(const GqaParams& params, const AttentionBatch& batch,
+                             int64_t first_row) {
+  return {.qkv = params.qkv,
+          .out = params.out,
+          .shape = ArgsOf(params.shape),
+          .scores = ArgsOf(params.scores, params.scale),
+          .pages = {params.kv.base, params.kv.page_stride_bytes, params.kv.layout.block_tokens,
+                    params.kv.layout.dtype},
+          .first_row = first_row,
+          .num_entries = static_cast<int>(batch.kv_len.size),
+          .query_start = batch.query_start.data,
+          .kv_len = batch.kv_len.data,
+          .table_start = batch.table_start.data,
+          .first_block = batch.first_block.data,
+          .blocks = batch.blocks.data,
+          .prefix_tokens = params.prefix.tokens,
+          .prefix_shared = params.prefix.shared,
+          .shared_blocks = params.prefix.blocks.data,
+          .prefix_start = batch.prefix_start.data,
+          .prefix_blocks = batch.prefix_blocks.data,
+          .q2 = params.prefix.q2};
+}
+
+class EmulatedPrompts : public Attention {
+ public:
+  explicit EmulatedPrompts(const emulation::EmulationOptions& options = {}) : options_(options) {}
+
+  // Rows before it are not attended; the begin of an entry.
+  void set_first_row(int64_t first_row) { first_row_ = first_row; }
+
+  void Gqa(const GqaParams& params, const AttentionBatch& batch) override {
+    if (params.out.rows == 0) return;
+    EmulatedArguments arguments;
+    AddArguments(params, batch, arguments);
+    arguments.Add("kv_len", batch.kv_len);
+    const EmulatedPages pages(params.kv);
+    Run(params.out, first_row_,
+        [&](DeviceQueue& queue) { cuda::GqaPrefill(queue, ArgsOf(params, batch, first_row_)); });
+  }
+
+  void Encode(const EncoderParams& params, DeviceArray<const int32_t> query_start) override {
+    const int64_t sequences = query_start.size - 1;
+    GqaParams paged;  // what they have in common
+    paged.qkv = params.qkv;
+    paged.shape = params.shape;
+    paged.scores = params.scores;
+    const int32_t last = query_start.data[sequences] - query_start.data[sequences - 1] - 1;
+    const std::vector<int32_t> positions(params.qkv.rows, last);
+    AttentionBatch batch;
+    batch.query_start = query_start;
+    batch.positions = {positions.data(), params.qkv.rows};
+    EmulatedArguments arguments;
+    AddArguments(paged, batch, arguments);
+    Run(params.out, 0, [&](DeviceQueue& queue) {
+      cuda::Encode(queue, {.qkv = params.qkv,
+                           .out = params.out,
+                           .shape = ArgsOf(params.shape),
+                           .scores = ArgsOf(params.scores, params.scale),
+                           .num_sequences = static_cast<int>(sequences),
+                           .query_start = query_start.data});
+    });
+  }
+
+  void NormRopeWrite(const NormRopeWriteParams&, const AttentionBatch&) override { Absent(); }
+  void NormRope(const NormRopeWriteParams&, DeviceArray<const int32_t>) override { Absent(); }
+  void CopyPages(const PagedKvView&, absl::Span<const std::pair<BlockId, BlockId>>) override {
+    Absent();
+  }
+
+ private:
+  static void Absent() { ADD_FAILURE() << "not one of these kernels"; }
+
+  // Everything of `out` from row `first` on is written, and nothing else is touched.
+  template <typename Launch>
+  void Run(const DeviceMatrix& out, int64_t first, Launch launch) {
+    const EmulatedMatrix written("out", out.Rows(first, out.rows - first), EmulatedMatrix::kOutput);
+    emulation::EmulatedQueue queue(options_);
+    launch(queue);
+    ASSERT_TRUE(queue.status().ok()) << queue.status();
+    EXPECT_TRUE(written.IsWritten());
+  }
+
+  emulation::EmulationOptions options_;
+  int64_t first_row_ = 0;
+};
+
+// The bound of gqa_harness.h holds: products of bf16 round probabilities to bf16 and sum up exact
+// products in fp32, as the CPU's do; those of other types are fp32 throughout. 2^x is within 2^-22.
+inline CpuIsa BoundOf(const GqaShape& shape, DType act, DType cache) {
+  const bool products = act == DType::kBFloat16 && cache == DType::kBFloat16 &&
+                        std::max(shape.head_dim, shape.value_dim) <= 256;
+  return products ? CpuIsa::kAvx512Bf16 : CpuIsa::kPortable;
+}
+
+// Against the reference, with queries in rows `gap` numbers wider than they need.
+inline void ExpectGqaReference(Attention& attention, const PagedKv& kv, DType act,
+                               const GqaExtras& extras = {}, int64_t gap = 6) {
+  const GqaShape& shape = kv.shape();
+  HostMatrix qkv(act, kv.num_tokens(), shape.qkv_width(), shape.qkv_width() + gap);
+  qkv.FillNormal(9);
+  const HostMatrix out = RunGqa(attention, kv, qkv, extras);
+  const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv, extras);
+  const DType cache = kv.view().layout.dtype;
+  EXPECT_TRUE(Near(out, want,
+                   [&](int64_t r, int64_t c) {
+                     return AttendedBound(BoundOf(shape, act, cache), shape.head_dim, cache, act,
+                                          want.at(r, c));
+                   }))
+      << DTypeName(act) << " over " << DTypeName(cache);
+}
+
+// Emulated threads are slow: whether `rows` rows over `keys` keys each are few enough. Products
+// take whole fragments of 16 rows, and are faster than the rest.
+inline bool IsSmall(const GqaShape& shape, const std::vector<KvEntry>& entries, DType dtype) {
+  const bool products = BoundOf(shape, dtype, dtype) == CpuIsa::kAvx512Bf16;
+  int64_t pairs = 0;
+  for (const auto& [rows, tokens] : entries) {
+    const int64_t keys = shape.window > 0 ? std::min(tokens, shape.window + rows) : tokens;
+    pairs += (products ? (rows + 15) / 16 * 16 : rows) * keys;
+  }
+  return shape.num_heads * pairs * (shape.head_dim + shape.value_dim) <=
+         (products ? 8'000'000 : 1'500'000);
+}
+
+}  // namespace quire::testing
+
+#endif  // QUIRE_TESTS_ATTENTION_CUDA_GQA_HARNESS_H_
