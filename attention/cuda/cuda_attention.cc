@@ -16,8 +16,6 @@
 namespace quire {
 namespace {
 
-// What the splits of rows that decode together may take.
-constexpr int64_t kWorkspaceBytes = int64_t{128} << 20;
 constexpr size_t kPageCopies = 64;  // of a launch
 
 GqaShapeArgs ShapeArgs(const GqaShape& shape) {
@@ -73,8 +71,8 @@ class CudaAttention : public Attention {
   CudaAttention(DeviceQueue& queue, const CudaAttentionLimits& limits)
       : queue_(queue), limits_(limits), staged_pairs_(2 * kPageCopies) {
     const int64_t row_bytes = std::max<int64_t>(1, WorkspaceBytes(1));
-    rows_at_once_ =
-        std::clamp<int64_t>(kWorkspaceBytes / row_bytes, 1, std::max<int64_t>(1, limits.max_rows));
+    rows_at_once_ = std::clamp<int64_t>(limits.workspace_bytes / row_bytes, 1,
+                                        std::max<int64_t>(1, limits.max_rows));
   }
 
   absl::Status TakeMemory(DeviceMemory& memory) {

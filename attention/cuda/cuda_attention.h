@@ -19,6 +19,8 @@ struct CudaAttentionLimits {
   int value_dim = 0;     // Dv
   // GqaDecodeMaxSplits of the longest sequence, in the layer that sees most of it.
   int64_t max_splits = 1;
+  // Of the splits of rows that decode together: where it is short they take turns.
+  int64_t workspace_bytes = int64_t{128} << 20;
 };
 
 // Work goes to `queue` in order, and nothing waits. `queue` and `memory` outlive it. Caches of 16,
