@@ -42,6 +42,8 @@ class Backend {
   // Whether prefill and decode kernels agree to the bit.
   virtual bool prefill_equals_decode() const = 0;
   virtual int default_block_tokens() const = 0;
+  // What the KV cache takes unasked, of `left` bytes beside weights and activations.
+  virtual size_t DefaultKvBytes(size_t left) const = 0;
 };
 
 struct BackendOptions {

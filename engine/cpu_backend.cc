@@ -1,5 +1,6 @@
 #include "engine/cpu_backend.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -68,6 +69,8 @@ class CpuBackend : public Backend {
   int pipeline_depth() const override { return 1; }
   bool prefill_equals_decode() const override { return true; }
   int default_block_tokens() const override { return 64; }
+  // Others need memory too.
+  size_t DefaultKvBytes(size_t left) const override { return std::min(size_t{4} << 30, left / 2); }
 
  private:
   CpuBackend(CpuIsa isa, int threads) : isa_(isa), pool_(threads), memory_(pool_) {}

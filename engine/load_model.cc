@@ -208,10 +208,9 @@ absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
   }
   const size_t available = backend_->memory().AvailableBytes();
   const size_t left = available > weights + activations ? available - weights - activations : 0;
-  // Unasked, the cache takes at most half of what the rest leaves.
   const size_t most = MaxKvBytes(kv_groups, scheduler);
-  const size_t budget =
-      most == 0 ? 0 : options.kv_cache_bytes.value_or(std::min({kDefaultKvBytes, left / 2, most}));
+  const size_t unasked = std::min(backend_->DefaultKvBytes(left), most);
+  const size_t budget = most == 0 ? 0 : options.kv_cache_bytes.value_or(unasked);
   if (weights + activations + budget > available) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the model does not fit: weights ", Mebibytes(weights), " + activations and rope tables ",

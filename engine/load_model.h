@@ -28,7 +28,7 @@ struct LoadOptions {
   BackendMaker make_backend = MakeBackend;
   std::optional<DType> dtype;            // unset: the checkpoint's
   bool random_weights = false;           // config.json alone, weights from a fixed seed
-  std::optional<size_t> kv_cache_bytes;  // unset: kDefaultKvBytes, or less where memory is short
+  std::optional<size_t> kv_cache_bytes;  // unset: the backend's choice
   int block_tokens = 0;                  // 0: the backend's
   int64_t max_context = 0;               // 0: the model's
   RopeChoice rope_scaling;               // in place of the model's own
@@ -38,8 +38,6 @@ struct LoadOptions {
   int64_t max_queue = 1024;
   absl::Duration stall_limit = absl::Seconds(30);
 };
-
-inline constexpr size_t kDefaultKvBytes = size_t{4} << 30;
 
 // Owns the engine and everything below it.
 class LoadedModel {

@@ -149,7 +149,8 @@ void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
       ->capture_default_str()
       ->group("Machine");
   app.add_option("--kv-cache-bytes", raw.kv_cache_bytes,
-                 "Memory of the KV cache, as 2GiB; auto is 4GiB, or less where memory is short")
+                 "Memory of the KV cache, as 2GiB; auto is 4GiB, or less where memory is short, and "
+                 "on a GPU most of what the weights leave")
       ->check(CLI::IsMember({"auto"}) | IsBytes())
       ->capture_default_str()
       ->group("Machine");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "attention/attention_checks.h"
 #include "attention/cuda/gqa_args.h"
 #include "attention/cuda/gqa_decode_args.h"
@@ -136,6 +138,11 @@ class CudaAttention : public Attention {
   }
 
  private:
+  // Decode blocks that a multiprocessor holds: their rings of tiles take its shared memory.
+  static int BlocksOfOne(const GqaShape& shape) {
+    return std::max(shape.head_dim, shape.value_dim) <= 128 ? 2 : 1;
+  }
+
   int64_t WorkspaceBytes(int64_t rows) const {
     return GqaDecodeWorkspaceSize(rows, limits_.max_splits, limits_.num_heads, limits_.value_dim) *
            static_cast<int64_t>(sizeof(float));
@@ -151,6 +158,7 @@ class CudaAttention : public Attention {
     const int64_t splits = GqaDecodeMaxSplits(longest, params.shape.window, prefix.tokens);
     QUIRE_CHECK_LE(splits, limits_.max_splits);
     QUIRE_CHECK_LE(params.shape.num_heads, limits_.num_heads);
+    QUIRE_CHECK_LE(params.shape.head_dim, limits_.head_dim);
     QUIRE_CHECK_LE(params.shape.value_dim, limits_.value_dim);
     const GqaDecodePlanArgs plan{.first_row = first_row,
                                  .num_rows = rows,
@@ -183,7 +191,8 @@ class CudaAttention : public Attention {
                  .bias_head_stride = params.scores.bias.head_stride,
                  .bias_row_stride = params.scores.bias.row_stride,
                  .sink_logits = params.scores.sink_logits,
-                 .workspace = static_cast<float*>(workspace_.data())});
+                 .workspace = static_cast<float*>(workspace_.data()),
+                 .max_blocks = limits_.multiprocessors * BlocksOfOne(params.shape)});
   }
 
   DeviceQueue& queue_;
@@ -200,6 +209,12 @@ class CudaAttention : public Attention {
 absl::StatusOr<std::unique_ptr<Attention>> MakeCudaAttention(DeviceQueue& queue,
                                                              DeviceMemory& memory,
                                                              const CudaAttentionLimits& limits) {
+  if (std::max(limits.head_dim, limits.value_dim) > kGqaDecodeMostDim) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the CUDA backend takes attention heads of at most ", kGqaDecodeMostDim,
+                     " dims; the model's have ", limits.head_dim, " (values ", limits.value_dim,
+                     "): use --device cpu"));
+  }
   auto attention = std::make_unique<CudaAttention>(queue, limits);
   QUIRE_RETURN_IF_ERROR(attention->TakeMemory(memory));
   return attention;

@@ -14,9 +14,11 @@ namespace quire {
 
 // What device memory is taken for. More is CHECKed.
 struct CudaAttentionLimits {
-  int64_t max_rows = 0;  // generated ones, of a batch
-  int num_heads = 0;     // H; 0: no decode
-  int value_dim = 0;     // Dv
+  int64_t max_rows = 0;     // generated ones, of a batch
+  int num_heads = 0;        // H; 0: no decode
+  int head_dim = 0;         // D
+  int value_dim = 0;        // Dv
+  int multiprocessors = 0;  // of the device; 0: unknown
   // GqaDecodeMaxSplits of the longest sequence, in the layer that sees most of it.
   int64_t max_splits = 1;
   // Of the splits of rows that decode together: where it is short they take turns.
@@ -24,7 +26,8 @@ struct CudaAttentionLimits {
 };
 
 // Work goes to `queue` in order, and nothing waits. `queue` and `memory` outlive it. Caches of 16,
-// 32 or 64 tokens a page. RESOURCE_EXHAUSTED when memory ends. One call at a time.
+// 32 or 64 tokens a page. FAILED_PRECONDITION for heads wider than the kernels take,
+// RESOURCE_EXHAUSTED when memory ends. One call at a time.
 absl::StatusOr<std::unique_ptr<Attention>> MakeCudaAttention(DeviceQueue& queue,
                                                              DeviceMemory& memory,
                                                              const CudaAttentionLimits& limits);

@@ -40,12 +40,13 @@ class CudaBackend : public Backend {
                                               .max_width = model.hidden_size,
                                               .isa = isa,
                                               .prompt_gemm = device_.prompt_gemm.get()}));
-    CudaAttentionLimits limits;
+    CudaAttentionLimits limits{.max_rows = options.max_batch_tokens,
+                               .multiprocessors = device_.multiprocessors};
     if (!model.mla && !model.is_encoder) {
-      limits = {.max_rows = options.max_batch_tokens,
-                .num_heads = model.num_heads,
-                .value_dim = model.value_dim,
-                .max_splits = MaxSplits(model, options.max_context)};
+      limits.num_heads = model.num_heads;
+      limits.head_dim = model.head_dim;
+      limits.value_dim = model.value_dim;
+      limits.max_splits = MaxSplits(model, options.max_context);
     }
     QUIRE_ASSIGN_OR_RETURN(attention_, MakeCudaAttention(*device_.queue, *device_.memory, limits));
     QUIRE_ASSIGN_OR_RETURN(
@@ -85,6 +86,8 @@ class CudaBackend : public Backend {
   int pipeline_depth() const override { return 1; }
   bool prefill_equals_decode() const override { return false; }
   int default_block_tokens() const override { return 64; }
+  // The server's share of the GPU is for it; what stays is for workspaces of some layers.
+  size_t DefaultKvBytes(size_t left) const override { return left - left / 8; }
 
  private:
   // In the order in which they borrow from each other.

@@ -16,7 +16,8 @@ namespace quire {
 
 // In the order in which they borrow from each other.
 struct CudaDevice {
-  std::string name;  // for people
+  std::string name;         // for people
+  int multiprocessors = 0;  // 0: unknown
   std::unique_ptr<DeviceMemory> memory;
   std::unique_ptr<DeviceQueue> queue;
   std::unique_ptr<PromptGemm> prompt_gemm;  // or null: see CudaOpsOptions

@@ -36,6 +36,7 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_ro
   cudaDeviceProp properties;
   QUIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties, kDevice));
   device.name = properties.name;
+  device.multiprocessors = properties.multiProcessorCount;
   if (properties.major < kLeastMajor) {
     return absl::FailedPreconditionError(
         absl::StrCat(device.name, " has compute capability ", properties.major, ".",

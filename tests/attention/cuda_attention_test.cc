@@ -6,6 +6,7 @@
 
 #include "core/cuda/emulation/emulated_memory.h"
 #include "core/cuda/emulation/emulated_queue.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/attention/gqa_decode_harness.h"
 
@@ -29,6 +30,7 @@ class EmulatedAttention : public EmulatedDecode {
     const auto attention = MakeCudaAttention(queue, memory,
                                              {.max_rows = params.qkv.rows,
                                               .num_heads = params.shape.num_heads,
+                                              .head_dim = params.shape.head_dim,
                                               .value_dim = params.shape.value_dim,
                                               .max_splits = 4,
                                               .workspace_bytes = workspace_bytes_});
@@ -71,6 +73,15 @@ TEST(CudaAttention, EachKindOfRowsHasItsKernel) {
   for (int64_t row = 0; row < 5; ++row) {
     EXPECT_TRUE(of_both.SameRowBits(row, row < 2 ? of_generated : of_prompts, row)) << row;
   }
+}
+
+TEST(CudaAttention, HeadsWiderThanItsKernelsAreRefused) {
+  emulation::EmulatedMemory memory;
+  emulation::EmulatedQueue queue;
+  EXPECT_TRUE(MakeCudaAttention(queue, memory, {.head_dim = 256, .value_dim = 256}).ok());
+  const auto refused = MakeCudaAttention(queue, memory, {.head_dim = 258, .value_dim = 64});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("258"));
 }
 
 }  // namespace
