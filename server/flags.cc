@@ -148,9 +148,10 @@ void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
                  "Instructions that the CPU kernels use: auto, portable, avx2, avx512, avx512_bf16")
       ->capture_default_str()
       ->group("Machine");
-  app.add_option("--kv-cache-bytes", raw.kv_cache_bytes,
-                 "Memory of the KV cache, as 2GiB; auto is 4GiB, or less where memory is short, and "
-                 "on a GPU most of what the weights leave")
+  app.add_option(
+         "--kv-cache-bytes", raw.kv_cache_bytes,
+         "Memory of the KV cache, as 2GiB; auto is 4GiB, or less where memory is short, and "
+         "on a GPU most of what the weights leave")
       ->check(CLI::IsMember({"auto"}) | IsBytes())
       ->capture_default_str()
       ->group("Machine");
