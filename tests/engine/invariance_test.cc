@@ -2,8 +2,6 @@
 // among 63 others, in chunks of any size, after preemption, from a cached prefix, on any number of
 // threads. On the demo checkpoint and on small random ones with sliding windows, through the real
 // engine and kernels.
-#include <cstring>
-#include <map>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -12,6 +10,7 @@
 #include "core/cpu/cpu_isa.h"
 #include "engine/load_model.h"
 #include "gtest/gtest.h"
+#include "tests/engine/invariance.h"
 #include "tests/testing/engine_client.h"
 #include "tests/testing/golden.h"
 
@@ -41,9 +40,7 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
     options.kv_cache_bytes = setup.kv_cache_bytes;
     options.block_tokens = setup.block_tokens;
     options.sinks = sinks_;
-    auto loaded = LoadedModel::Load(options, nullptr);
-    EXPECT_TRUE(loaded.ok()) << loaded.status();
-    return *std::move(loaded);
+    return testing::LoadForTest(options);
   }
 
   // Requests of mixed lengths and ways of drawing.
@@ -70,38 +67,8 @@ class Invariance : public ::testing::TestWithParam<std::tuple<DType, CpuIsa>> {
     return requests;
   }
 
-  static void ExpectSame(const testing::Outcome& got, const testing::Outcome& want) {
-    ASSERT_EQ(got.sequences.size(), want.sequences.size());
-    for (size_t index = 0; index < got.sequences.size(); ++index) {
-      const auto& a = got.sequences[index];
-      const auto& b = want.sequences[index];
-      ASSERT_EQ(a.tokens, b.tokens);
-      ASSERT_EQ(a.logprobs.size(), a.tokens.size());
-      ASSERT_EQ(b.logprobs.size(), a.tokens.size());
-      for (size_t i = 0; i < a.logprobs.size(); ++i) {
-        ExpectSameBits(a.logprobs[i].chosen.logprob, b.logprobs[i].chosen.logprob, i);
-        ASSERT_EQ(a.logprobs[i].top.size(), 5U);
-        ASSERT_EQ(b.logprobs[i].top.size(), 5U);
-        for (size_t k = 0; k < 5; ++k) {
-          ASSERT_EQ(a.logprobs[i].top[k].token, b.logprobs[i].top[k].token);
-          ExpectSameBits(a.logprobs[i].top[k].logprob, b.logprobs[i].top[k].logprob, i);
-        }
-      }
-    }
-  }
-  static void ExpectSameBits(float a, float b, size_t token) {
-    ASSERT_EQ(std::memcmp(&a, &b, sizeof(float)), 0) << a << " and " << b << " at " << token;
-  }
-
-  // Each request alone, on an engine that has seen nothing.
   std::vector<testing::Outcome> Solo(const std::vector<Request>& requests, int block_tokens = 64) {
-    const auto loaded = Load({.block_tokens = block_tokens});
-    std::vector<testing::Outcome> outcomes;
-    for (Request request : requests) {
-      request.bypass_prefix_cache = true;
-      outcomes.push_back(testing::Run(loaded->engine(), request));
-    }
-    return outcomes;
+    return testing::RunAlone(Load({.block_tokens = block_tokens})->engine(), requests);
   }
 
   std::string model_ = kModel;
@@ -112,14 +79,7 @@ TEST_P(Invariance, AmongSixtyThreeOthers) {
   const std::vector<Request> requests = Requests(64);
   const std::vector<testing::Outcome> solo = Solo(requests);
   const auto loaded = Load({});
-  std::vector<std::unique_ptr<testing::Call>> calls;
-  for (const Request& request : requests) {
-    calls.push_back(std::make_unique<testing::Call>(loaded->engine(), request));
-  }
-  for (size_t i = 0; i < calls.size(); ++i) {
-    SCOPED_TRACE(i);
-    ExpectSame(calls[i]->AwaitEnd(), solo[i]);
-  }
+  testing::ExpectAllSame(testing::SubmitAll(loaded->engine(), requests), solo);
 }
 
 TEST_P(Invariance, InChunksOfAnySizeAndOnAnyThreads) {
@@ -133,7 +93,7 @@ TEST_P(Invariance, InChunksOfAnySizeAndOnAnyThreads) {
     const auto loaded = Load(setup);
     for (size_t i = 0; i < requests.size(); ++i) {
       SCOPED_TRACE(i);
-      ExpectSame(testing::Run(loaded->engine(), requests[i]), solo[i]);
+      testing::ExpectSame(testing::Run(loaded->engine(), requests[i]), solo[i]);
     }
   }
 }
@@ -151,15 +111,7 @@ TEST_P(Invariance, AfterPreemption) {
     calls.push_back(std::make_unique<testing::Call>(loaded->engine(), requests[i]));
     if (i % 4 == 3) calls[i]->AwaitTokens(3);  // later ones find pages taken
   }
-  int64_t preemptions = 0;
-  for (size_t i = 0; i < calls.size(); ++i) {
-    SCOPED_TRACE(i);
-    const testing::Outcome& outcome = calls[i]->AwaitEnd();
-    ExpectSame(outcome, solo[i]);
-    for (const auto& sequence : outcome.sequences)
-      preemptions += sequence.finish->usage.preemptions;
-  }
-  EXPECT_GE(preemptions, 3);
+  EXPECT_GE(testing::ExpectAllSame(calls, solo).preemptions, 3);
 }
 
 TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
@@ -171,7 +123,7 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
     for (size_t i = 0; i < requests.size(); ++i) {
       SCOPED_TRACE(i);
       const testing::Outcome outcome = testing::Run(loaded->engine(), requests[i]);
-      ExpectSame(outcome, solo[i]);
+      testing::ExpectSame(outcome, solo[i]);
       cached += outcome.sequences[0].finish->usage.cached_tokens;
     }
   }
@@ -184,7 +136,7 @@ TEST_P(Invariance, FromACachedPrefixAlsoOfGeneratedTokens) {
   longer.prompt.push_back(5);
   const testing::Outcome expected = Solo({longer}, 16)[0];
   const testing::Outcome outcome = testing::Run(loaded->engine(), longer);
-  ExpectSame(outcome, expected);
+  testing::ExpectSame(outcome, expected);
   EXPECT_GT(outcome.sequences[0].finish->usage.cached_tokens,
             static_cast<int64_t>(requests[3].prompt.size()));
 }
@@ -230,17 +182,10 @@ TEST_P(Invariance, OfEveryKindOfModel) {
                                 .kv_cache_bytes = kv_cache_bytes,
                                 .block_tokens = 16});
       for (int round = 0; round < 2; ++round) {
-        std::vector<std::unique_ptr<testing::Call>> calls;
-        for (const Request& request : requests) {
-          calls.push_back(std::make_unique<testing::Call>(loaded->engine(), request));
-        }
-        for (size_t i = 0; i < calls.size(); ++i) {
-          SCOPED_TRACE(i);
-          const testing::Outcome& outcome = calls[i]->AwaitEnd();
-          ExpectSame(outcome, solo[i]);
-          preemptions += outcome.sequences[0].finish->usage.preemptions;
-          cached += outcome.sequences[0].finish->usage.cached_tokens;
-        }
+        const testing::LoadSeen seen =
+            testing::ExpectAllSame(testing::SubmitAll(loaded->engine(), requests), solo);
+        preemptions += seen.preemptions;
+        cached += seen.cached_tokens;
       }
     }
     EXPECT_GE(preemptions, 3);
