@@ -68,6 +68,8 @@ absl::StatusOr<DeviceBuffer> CudaMemory::Allocate(size_t bytes, absl::string_vie
 
 void CudaMemory::CopyFromHost(void* device, const void* host, size_t bytes) {
   QUIRE_CUDA_CHECK(cudaSetDevice(device_));
+  // Streams of kernels don't wait for this copy, so it waits for them.
+  QUIRE_CUDA_CHECK(cudaDeviceSynchronize());
   QUIRE_CUDA_CHECK(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
   // From pageable memory the copy may still be on its way within the device.
   QUIRE_CUDA_CHECK(cudaDeviceSynchronize());

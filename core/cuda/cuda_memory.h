@@ -24,7 +24,7 @@ class CudaMemory : public DeviceMemory {
   static absl::StatusOr<std::unique_ptr<CudaMemory>> Make(int device, double fraction);
 
   absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) override;
-  // There when it returns.
+  // Behind all work so far, and there when it returns.
   void CopyFromHost(void* device, const void* host, size_t bytes) override;
   size_t AvailableBytes() const override;
   std::vector<MemoryUse> Plan() const override { return plan_.lines(); }

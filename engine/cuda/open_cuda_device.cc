@@ -9,6 +9,7 @@
 #include "core/cuda/cuda_error.h"
 #include "core/cuda/cuda_memory.h"
 #include "core/cuda/cuda_stream.h"
+#include "core/cuda/launch_shape.h"
 #include "core/status_macros.h"
 #include "ops/cuda/cublas_gemm.h"
 
@@ -17,18 +18,19 @@ namespace {
 
 constexpr int kDevice = 0;  // of those that CUDA_VISIBLE_DEVICES leaves
 
-// Of compute capability 8.0: mma.sync of bf16, cp.async.
-constexpr int kLeastMajor = 8;
+// The widest heads' tiles take that much of a block's shared memory: H100 and H200 have it, A100
+// and what is made for graphics have not.
+bool HasRoomForKernels() {
+  int bytes = 0;
+  const cudaError_t error =
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, kDevice);
+  if (error != cudaSuccess) cudaGetLastError();  // it does not stick
+  return error == cudaSuccess && bytes >= static_cast<int>(kMaxSharedBytes);
+}
 
 }  // namespace
 
-bool HasCudaDevice() {
-  int major = 0;
-  const cudaError_t error =
-      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, kDevice);
-  if (error != cudaSuccess) cudaGetLastError();  // it does not stick
-  return error == cudaSuccess && major >= kLeastMajor;
-}
+bool HasCudaDevice() { return HasRoomForKernels(); }
 
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows) {
   CudaDevice device;
@@ -37,10 +39,11 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_ro
   QUIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties, kDevice));
   device.name = properties.name;
   device.multiprocessors = properties.multiProcessorCount;
-  if (properties.major < kLeastMajor) {
+  if (!HasRoomForKernels()) {
     return absl::FailedPreconditionError(
-        absl::StrCat(device.name, " has compute capability ", properties.major, ".",
-                     properties.minor, "; the CUDA backend needs 8.0 or newer: use --device cpu"));
+        absl::StrCat(device.name, " has ", properties.sharedMemPerBlockOptin,
+                     " bytes of shared memory a block; the CUDA backend needs ", kMaxSharedBytes,
+                     " (compute capability 9.0 or 10.0): use --device cpu"));
   }
   auto stream = std::make_unique<CudaStream>();
   QUIRE_ASSIGN_OR_RETURN(device.prompt_gemm, MakeCublasGemm(*stream, *device.memory, max_rows));
