@@ -53,6 +53,7 @@ class CudaInvariance : public ::testing::TestWithParam<Kind> {
         request.prompt.push_back(3 + (at * at + 7 * at + (i % 2 == 0 ? 0 : i)) % 150);
       }
       request.stopping.max_new_tokens = 4;
+      request.stopping.min_new_tokens = 4;
       request.sampling.seed = i;
       request.sampling.temperature = i == 0 ? 0.0F : 1.0F;
       request.num_sequences = i == 1 ? 2 : 1;
