@@ -56,11 +56,8 @@ struct BackendOptions {
   int64_t max_context = 0;
 };
 
-using BackendMaker = absl::StatusOr<std::unique_ptr<Backend>> (*)(const BackendOptions& options,
-                                                                  const ModelConfig& model);
-
-// The one place that chooses. INVALID_ARGUMENT or FAILED_PRECONDITION for a device that is not
-// there.
+// The one place that chooses (make_backend.cc; a test program may link another). INVALID_ARGUMENT
+// or FAILED_PRECONDITION for a device that is not there.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options,
                                                      const ModelConfig& model);
 

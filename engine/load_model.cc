@@ -74,7 +74,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   BackendOptions backend = options.backend;
   backend.max_batch_tokens = options.max_batch_tokens;
   backend.max_context = scheduler.context_tokens;
-  QUIRE_ASSIGN_OR_RETURN(backend_, options.make_backend(backend, config_));
+  QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(backend, config_));
   device_ = backend_->Describe();
   const DType stored = config_.checkpoint_dtype.value_or(source->stored_dtype());
   QUIRE_ASSIGN_OR_RETURN(act_dtype_, backend_->ActDType(stored, options.dtype));

@@ -25,7 +25,6 @@ namespace quire {
 struct LoadOptions {
   std::string model;  // checkpoint directory
   BackendOptions backend;
-  BackendMaker make_backend = MakeBackend;
   std::optional<DType> dtype;            // unset: the checkpoint's
   bool random_weights = false;           // config.json alone, weights from a fixed seed
   std::optional<size_t> kv_cache_bytes;  // unset: the backend's choice

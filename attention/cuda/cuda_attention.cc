@@ -6,11 +6,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "attention/attention_checks.h"
-#include "attention/cuda/gqa_args.h"
 #include "attention/cuda/gqa_decode_args.h"
 #include "attention/cuda/launch_gqa_decode.h"
 #include "attention/cuda/launch_gqa_prefill.h"
 #include "attention/cuda/launch_rope.h"
+#include "attention/cuda/make_gqa_args.h"
 #include "attention/cuda/make_rope_args.h"
 #include "core/check.h"
 #include "core/status_macros.h"
@@ -19,49 +19,6 @@ namespace quire {
 namespace {
 
 constexpr size_t kPageCopies = 64;  // of a launch
-
-GqaShapeArgs ShapeArgs(const GqaShape& shape) {
-  return {.num_heads = shape.num_heads,
-          .num_kv_heads = shape.num_kv_heads,
-          .head_dim = shape.head_dim,
-          .value_dim = shape.value_dim,
-          .window = shape.window};
-}
-
-ScoreRuleArgs RuleArgs(const ScoreRules& rules, float scale) {
-  return {.scale = scale,
-          .softcap = rules.softcap,
-          .alibi_slopes = rules.alibi_slopes,
-          .bias = rules.bias.data,
-          .bias_head_stride = rules.bias.head_stride,
-          .bias_row_stride = rules.bias.row_stride,
-          .sink_logits = rules.sink_logits};
-}
-
-GqaPrefillArgs PrefillArgs(const GqaParams& params, const AttentionBatch& batch) {
-  const KvPrefix& prefix = params.prefix;
-  return {.qkv = params.qkv,
-          .out = params.out,
-          .shape = ShapeArgs(params.shape),
-          .scores = RuleArgs(params.scores, params.scale),
-          .pages = {.base = params.kv.base,
-                    .page_stride_bytes = params.kv.page_stride_bytes,
-                    .block_tokens = params.kv.layout.block_tokens,
-                    .dtype = params.kv.layout.dtype},
-          .first_row = params.num_generated,
-          .num_entries = static_cast<int>(batch.kv_len.size),
-          .query_start = batch.query_start.data,
-          .kv_len = batch.kv_len.data,
-          .table_start = batch.table_start.data,
-          .first_block = batch.first_block.data,
-          .blocks = batch.blocks.data,
-          .prefix_tokens = prefix.tokens,
-          .prefix_shared = prefix.shared,
-          .shared_blocks = prefix.blocks.data,
-          .prefix_start = batch.prefix_start.data,
-          .prefix_blocks = batch.prefix_blocks.data,
-          .q2 = prefix.q2};
-}
 
 // Rows from `row` on, where there is a matrix.
 DeviceMatrix From(const DeviceMatrix& m, int64_t row, int64_t count) {
@@ -106,7 +63,7 @@ class CudaAttention : public Attention {
       Decode(params, batch, row, std::min(rows_at_once_, params.num_generated - row));
     }
     if (params.num_generated < params.qkv.rows) {
-      cuda::GqaPrefill(queue_, PrefillArgs(params, batch));
+      cuda::GqaPrefill(queue_, MakeGqaPrefillArgs(params, batch));
     }
   }
 
@@ -115,8 +72,8 @@ class CudaAttention : public Attention {
     if (params.qkv.rows == 0) return;
     cuda::Encode(queue_, {.qkv = params.qkv,
                           .out = params.out,
-                          .shape = ShapeArgs(params.shape),
-                          .scores = RuleArgs(params.scores, params.scale),
+                          .shape = MakeGqaShapeArgs(params.shape),
+                          .scores = MakeScoreRuleArgs(params.scores, params.scale),
                           .num_sequences = static_cast<int>(query_start.size - 1),
                           .query_start = query_start.data});
   }

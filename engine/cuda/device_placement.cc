@@ -21,16 +21,16 @@ size_t PaddedArray(int64_t count) {
 }  // namespace
 
 size_t DevicePlacement::Bytes(const BatchLimits& limits) {
-  size_t bytes = 2 * PaddedArray<int32_t>(limits.rows)       // ids, learned positions
-                 + PaddedArray<int32_t>(limits.entries + 1)  // of what has no cache
-                 + PaddedArray<int32_t>(limits.rows);        //
-  bytes += 3 * PaddedArray<int32_t>(limits.rows)             // positions, rotation rows
-           + 2 * PaddedArray<int32_t>(limits.entries + 1);   // entries
+  const size_t row_numbers = PaddedArray<int32_t>(limits.rows);
+  const size_t entry_numbers = PaddedArray<int32_t>(limits.entries + 1);
+  // Token ids, learned positions, positions and two kinds of rotation rows; where entries begin and
+  // end, with a cache and without.
+  size_t bytes = 6 * row_numbers + 3 * entry_numbers;
   for (size_t group = 0; group < limits.table_blocks.size(); ++group) {
-    bytes += PaddedArray<int64_t>(limits.rows)                   // slots
-             + 3 * PaddedArray<int32_t>(limits.entries + 1)      // tables
-             + PaddedArray<int32_t>(limits.table_blocks[group])  //
-             + PaddedArray<int32_t>(limits.prefix_blocks[group]);
+    bytes += PaddedArray<int64_t>(limits.rows);  // slots
+    bytes += 3 * entry_numbers;                  // of tables and prefixes
+    bytes += PaddedArray<int32_t>(limits.table_blocks[group]);
+    bytes += PaddedArray<int32_t>(limits.prefix_blocks[group]);
   }
   return bytes;
 }

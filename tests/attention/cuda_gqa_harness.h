@@ -9,6 +9,7 @@
 
 #include "attention/attention.h"
 #include "attention/cuda/launch_gqa_prefill.h"
+#include "attention/cuda/make_gqa_args.h"
 #include "core/cuda/emulation/emulated_queue.h"
 #include "gtest/gtest.h"
 #include "tests/attention/emulated_kv.h"
@@ -18,39 +19,11 @@
 
 namespace quire::testing {
 
-inline GqaShapeArgs ArgsOf(const GqaShape& shape) {
-  return {shape.num_heads, shape.num_kv_heads, shape.head_dim, shape.value_dim, shape.window};
-}
-inline ScoreRuleArgs ArgsOf(const ScoreRules& rules, float scale) {
-  return {scale,
-          rules.softcap,
-          rules.alibi_slopes,
-          rules.bias.data,
-          rules.bias.head_stride,
-          rules.bias.row_stride,
-          rules.sink_logits};
-}
-inline GqaPrefillArgs ArgsOf(const GqaParams& params, const AttentionBatch& batch,
-                             int64_t first_row) {
-  return {.qkv = params.qkv,
-          .out = params.out,
-          .shape = ArgsOf(params.shape),
-          .scores = ArgsOf(params.scores, params.scale),
-          .pages = {params.kv.base, params.kv.page_stride_bytes, params.kv.layout.block_tokens,
-                    params.kv.layout.dtype},
-          .first_row = first_row,
-          .num_entries = static_cast<int>(batch.kv_len.size),
-          .query_start = batch.query_start.data,
-          .kv_len = batch.kv_len.data,
-          .table_start = batch.table_start.data,
-          .first_block = batch.first_block.data,
-          .blocks = batch.blocks.data,
-          .prefix_tokens = params.prefix.tokens,
-          .prefix_shared = params.prefix.shared,
-          .shared_blocks = params.prefix.blocks.data,
-          .prefix_start = batch.prefix_start.data,
-          .prefix_blocks = batch.prefix_blocks.data,
-          .q2 = params.prefix.q2};
+inline GqaPrefillArgs PromptArgs(const GqaParams& params, const AttentionBatch& batch,
+                                 int64_t first_row) {
+  GqaPrefillArgs args = MakeGqaPrefillArgs(params, batch);
+  args.first_row = first_row;
+  return args;
 }
 
 class EmulatedPrompts : public Attention {
@@ -66,8 +39,9 @@ class EmulatedPrompts : public Attention {
     AddArguments(params, batch, arguments);
     arguments.Add("kv_len", batch.kv_len);
     const EmulatedPages pages(params.kv);
-    Run(params.out, first_row_,
-        [&](DeviceQueue& queue) { cuda::GqaPrefill(queue, ArgsOf(params, batch, first_row_)); });
+    Run(params.out, first_row_, [&](DeviceQueue& queue) {
+      cuda::GqaPrefill(queue, PromptArgs(params, batch, first_row_));
+    });
   }
 
   void Encode(const EncoderParams& params, DeviceArray<const int32_t> query_start) override {
@@ -86,8 +60,8 @@ class EmulatedPrompts : public Attention {
     Run(params.out, 0, [&](DeviceQueue& queue) {
       cuda::Encode(queue, {.qkv = params.qkv,
                            .out = params.out,
-                           .shape = ArgsOf(params.shape),
-                           .scores = ArgsOf(params.scores, params.scale),
+                           .shape = MakeGqaShapeArgs(params.shape),
+                           .scores = MakeScoreRuleArgs(params.scores, params.scale),
                            .num_sequences = static_cast<int>(sequences),
                            .query_start = query_start.data});
     });

@@ -43,7 +43,7 @@ struct GoldenCase {
   std::string model;
   int64_t max_batch_tokens;  // prompts longer than it are computed in chunks
   int64_t max_context = 0;   // 0: the model's
-  BackendMaker make_backend = MakeBackend;
+  BackendOptions backend;
   size_t max_prompts = 100;                  // the others are left out
   bool (*is_there)() = [] { return true; };  // whether the machine has what it runs on
 };
@@ -63,7 +63,7 @@ TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   options.max_context = GetParam().max_context;
   options.max_num_sequences = 4;
   options.block_tokens = 16;
-  options.make_backend = GetParam().make_backend;
+  options.backend = GetParam().backend;
   const auto loaded = LoadedModel::Load(options, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_TRUE((*loaded)->unused_tensors().empty());
@@ -107,7 +107,7 @@ TEST_P(ArchitectureBfloat16, StaysNearTransformers) {
   options.kv_cache_bytes = size_t{8} << 20;
   options.max_num_sequences = 4;
   options.max_batch_tokens = GetParam().max_batch_tokens;
-  options.make_backend = GetParam().make_backend;
+  options.backend = GetParam().backend;
   const auto loaded = LoadedModel::Load(options, nullptr);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const auto golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));

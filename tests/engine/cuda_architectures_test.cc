@@ -4,7 +4,6 @@
 
 #include "gtest/gtest.h"
 #include "tests/engine/architectures.h"
-#include "tests/engine/emulated_backend.h"
 
 namespace quire::testing {
 namespace {
@@ -18,10 +17,7 @@ constexpr const char* kModels[] = {
 std::vector<GoldenCase> Cases(int64_t max_batch_tokens) {
   std::vector<GoldenCase> cases;
   for (const char* model : kModels) {
-    cases.push_back({.model = model,
-                     .max_batch_tokens = max_batch_tokens,
-                     .make_backend = MakeEmulatedCudaBackend,
-                     .max_prompts = 1});
+    cases.push_back({.model = model, .max_batch_tokens = max_batch_tokens, .max_prompts = 1});
   }
   return cases;
 }

@@ -8,21 +8,14 @@
 namespace quire::testing {
 namespace {
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeDeviceBackend(const BackendOptions& options,
-                                                           const ModelConfig& model) {
-  BackendOptions on_gpu = options;
-  on_gpu.device = "cuda";
-  on_gpu.gpu_memory_fraction = 0.5;  // several tests may run at a time
-  return MakeBackend(on_gpu, model);
-}
-
 std::vector<GoldenCase> Cases(std::vector<int64_t> steps) {
   std::vector<GoldenCase> cases;
   for (const char* model : kArchitectures) {
     for (int64_t max_batch_tokens : steps) {
       cases.push_back({.model = model,
                        .max_batch_tokens = max_batch_tokens,
-                       .make_backend = MakeDeviceBackend,
+                       // Several tests may run at a time.
+                       .backend = {.device = "cuda", .gpu_memory_fraction = 0.5},
                        .is_there = HasCudaDevice});
     }
   }

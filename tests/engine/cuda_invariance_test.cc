@@ -8,7 +8,6 @@
 
 #include "engine/load_model.h"
 #include "gtest/gtest.h"
-#include "tests/engine/emulated_backend.h"
 #include "tests/engine/invariance.h"
 #include "tests/testing/engine_client.h"
 
@@ -34,7 +33,6 @@ class CudaInvariance : public ::testing::TestWithParam<Kind> {
     options.model = std::string(QUIRE_SOURCE_DIR "/tests/golden/models/") + GetParam().model;
     options.dtype = GetParam().dtype;
     options.sinks = GetParam().sinks;
-    options.make_backend = testing::MakeEmulatedCudaBackend;
     options.backend.threads = 1;
     options.max_batch_tokens = max_batch_tokens;
     options.max_num_sequences = 5;

@@ -26,7 +26,6 @@ struct EmbeddingOptions {
   DType dtype = DType::kFloat32;
   int64_t max_batch_tokens = 128;
   size_t kv_cache_bytes = size_t{1} << 20;
-  BackendMaker make_backend = MakeBackend;
 };
 
 inline std::string Directory(const std::string& model) {
@@ -40,7 +39,6 @@ inline std::unique_ptr<LoadedModel> LoadEmbedder(const std::string& model,
   options.max_batch_tokens = wanted.max_batch_tokens;
   options.max_num_sequences = 8;
   options.block_tokens = 16;
-  options.make_backend = wanted.make_backend;
   auto loaded = LoadedModel::Load(options, nullptr);
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   return *std::move(loaded);
@@ -85,7 +83,6 @@ inline double Cosine(const Vector& a, const Vector& b) {
 
 struct EmbeddingCase {
   std::string model;
-  BackendMaker make_backend = MakeBackend;
   size_t max_texts = 100;  // the others are left out
   int copies = 5;          // of each text, that are computed together
 };
@@ -95,9 +92,7 @@ inline void PrintTo(const EmbeddingCase& embedding, std::ostream* out) { *out <<
 class EmbeddingGolden : public ::testing::TestWithParam<EmbeddingCase> {
  protected:
   std::unique_ptr<LoadedModel> Load(DType dtype, int64_t max_batch_tokens = 128) {
-    return LoadEmbedder(GetParam().model, {.dtype = dtype,
-                                           .max_batch_tokens = max_batch_tokens,
-                                           .make_backend = GetParam().make_backend});
+    return LoadEmbedder(GetParam().model, {.dtype = dtype, .max_batch_tokens = max_batch_tokens});
   }
   nlohmann::json OwnTexts() {
     nlohmann::json texts = Texts(GetParam().model);

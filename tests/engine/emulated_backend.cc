@@ -1,5 +1,6 @@
-#include "tests/engine/emulated_backend.h"
-
+// MakeBackend of programs that link this in the place of engine/make_backend.cc: the CUDA backend
+// over the emulation of its device, whatever the options say.
+#include <memory>
 #include <utility>
 
 #include "core/cuda/emulation/emulated_memory.h"
@@ -8,15 +9,9 @@
 
 namespace quire {
 
+// Races in shared memory are for the kernels' own tests: looking for them takes most of the time.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options,
                                                      const ModelConfig& model) {
-  return testing::MakeEmulatedCudaBackend(options, model);
-}
-
-namespace testing {
-
-absl::StatusOr<std::unique_ptr<Backend>> MakeEmulatedCudaBackend(const BackendOptions& options,
-                                                                 const ModelConfig& model) {
   CudaDevice device;
   device.name = "emulated";
   device.memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
@@ -25,5 +20,4 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeEmulatedCudaBackend(const BackendOp
   return MakeCudaBackend(std::move(device), options, model);
 }
 
-}  // namespace testing
 }  // namespace quire
