@@ -1,3 +1,4 @@
+// The CUDA backend's device: a GPU of this machine.
 #ifndef QUIRE_ENGINE_CUDA_OPEN_CUDA_DEVICE_H_
 #define QUIRE_ENGINE_CUDA_OPEN_CUDA_DEVICE_H_
 
@@ -12,7 +13,8 @@ namespace quire {
 bool HasCudaDevice();
 
 // The first GPU, with up to `memory_fraction` of its memory, for batches of max_rows rows.
-// FAILED_PRECONDITION where there is none, or one that is too old.
+// FAILED_PRECONDITION where there is none, where its blocks have too little shared memory for the
+// kernels, or where cuBLASLt isn't found.
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows);
 
 }  // namespace quire
