@@ -4,9 +4,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
+#include <memory>
 
-#include "core/cuda/cuda_error.h"
 #include "core/cuda/device_queue.h"
 
 namespace quire {
@@ -14,23 +15,28 @@ namespace quire {
 // Owns a stream that waits for no other one.
 class CudaStream : public DeviceQueue {
  public:
-  CudaStream() { QUIRE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~CudaStream() override { QUIRE_CUDA_CHECK(cudaStreamDestroy(stream_)); }
+  CudaStream();
+  ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
 
   cudaStream_t get() const { return stream_; }
 
-  void Wait() override { QUIRE_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
-  void CopyToDevice(void* device, const void* host, size_t bytes) override {
-    QUIRE_CUDA_CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
-  }
-  void CopyToHost(void* host, const void* device, size_t bytes) override {
-    QUIRE_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
-  }
+  absl::StatusOr<DeviceBuffer> MakeStaging(size_t bytes) override;
+  void CopyToDevice(void* device, const void* host, size_t bytes) override;
+  void CopyToHost(void* host, const void* device, size_t bytes) override;
+  Mark SetMark() override;
+  void Await(Mark mark) override;
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(absl::FunctionRef<void()> work) override;
+  void Run(const DeviceGraph& graph) override;
 
  private:
+  // Marks take turns on them: one that has been taken over is waited for a little too long.
+  static constexpr size_t kEvents = 8;
+
   cudaStream_t stream_ = nullptr;
+  std::array<cudaEvent_t, kEvents> events_{};
+  Mark marks_ = 0;  // set so far
 };
 
 }  // namespace quire

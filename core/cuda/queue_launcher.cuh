@@ -24,15 +24,15 @@ namespace quire::QUIRE_CUDA_TARGET {
 class QueueLauncher {
  public:
   explicit QueueLauncher(DeviceQueue& queue)
-      : launcher_(static_cast<emulation::EmulatedQueue&>(queue).launcher()) {}
+      : queue_(static_cast<emulation::EmulatedQueue&>(queue)) {}
 
   template <typename... Params>
   void Launch(const LaunchShape& shape, void (*kernel)(Params...), const Params&... params) {
-    launcher_.Launch(shape, kernel, params...);
+    queue_.Launch(shape, kernel, params...);
   }
 
  private:
-  emulation::EmulatedLauncher& launcher_;
+  emulation::EmulatedQueue& queue_;
 };
 #else
 class QueueLauncher : public StreamLauncher {

@@ -82,7 +82,7 @@ class EmulatedPrompts : public Attention {
     const EmulatedMatrix written("out", out.Rows(first, out.rows - first), EmulatedMatrix::kOutput);
     emulation::EmulatedQueue queue(options_);
     launch(queue);
-    ASSERT_TRUE(queue.status().ok()) << queue.status();
+    ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
     EXPECT_TRUE(written.IsWritten());
   }
 

@@ -211,7 +211,7 @@ TEST(CudaMlaTest, NoRowsAreNoWork) {
   cuda::MlaAbsorbed(queue, absorbed);
   cuda::MlaPrefill(queue, {.shape = kSmall, .pages = {.block_tokens = 16}});
   cuda::MlaGather(queue, {.pages = {.block_tokens = 16}});
-  EXPECT_TRUE(queue.status().ok()) << queue.status();
+  EXPECT_TRUE(queue.Finish().ok()) << queue.Finish();
 }
 
 }  // namespace

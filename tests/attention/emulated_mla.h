@@ -133,7 +133,7 @@ class EmulatedMla : public Mla {
     }
     emulation::EmulatedQueue queue = Queue();
     cuda::MlaAbsorbed(queue, args);
-    ASSERT_TRUE(queue.status().ok()) << queue.status();
+    ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
     EXPECT_TRUE(out.IsWritten());
   }
 
@@ -171,7 +171,7 @@ class EmulatedMla : public Mla {
                                                .blocks = batch.blocks,
                                                .kv = kv.view(),
                                                .states = states.data()});
-                      ASSERT_TRUE(queue.status().ok()) << queue.status();
+                      ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
                     });
     if (params.first_row == 0) {
       EXPECT_TRUE(out.IsWritten());
@@ -190,7 +190,7 @@ class EmulatedMla : public Mla {
     const EmulatedMatrix latent("latent", args.latent, EmulatedMatrix::kOutput);
     emulation::EmulatedQueue queue = Queue();
     cuda::MlaGather(queue, args);
-    ASSERT_TRUE(queue.status().ok()) << queue.status();
+    ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
     EXPECT_TRUE(latent.IsWritten());
   }
 

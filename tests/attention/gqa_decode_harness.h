@@ -145,7 +145,7 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
                                   .detect_races = run.detect_races});
   cuda::GqaDecodePlan(queue, args.plan);
   cuda::GqaDecode(queue, args);
-  ASSERT_TRUE(queue.status().ok()) << queue.status();
+  ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
   EXPECT_TRUE(out.IsWritten());
 }
 

@@ -1,4 +1,5 @@
 // The emulation in the place of a device: its memory, its copies, its faults.
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -47,7 +48,62 @@ TEST(EmulatedQueueDeathTest, AFaultEndsTheProcessWithItsText) {
   AddOne(queue, buffer.data());
   EXPECT_DEATH(queue.Wait(), "add one.*half as much");
   char host[128];
-  EXPECT_DEATH(queue.CopyToDevice(buffer.data(), host, 128), "a copy to the device.*out of bounds");
+  EmulatedQueue other;
+  other.CopyToDevice(buffer.data(), host, 128);
+  EXPECT_DEATH(other.Wait(), "a copy to the device.*out of bounds");
+}
+
+// What waits too little, or writes staging memory too early, is seen.
+TEST(EmulatedQueue, WorkIsDoneAsLateAsItMay) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const DeviceBuffer buffer = memory.Allocate(128, "test").value();
+  const DeviceBuffer staging = queue.MakeStaging(256).value();
+  auto* const sent = static_cast<int32_t*>(staging.data());
+  auto* const got = sent + 32;
+  std::fill_n(sent, 32, 1);
+  queue.CopyToDevice(buffer.data(), sent, 128);
+  AddOne(queue, buffer.data());
+  queue.CopyToHost(got, buffer.data(), 128);
+  const DeviceQueue::Mark first = queue.SetMark();
+  AddOne(queue, buffer.data());
+  queue.CopyToHost(got, buffer.data(), 128);
+  std::fill_n(sent, 32, 10);  // too early
+  EXPECT_EQ(got[0], 0);
+  queue.Await(first);
+  EXPECT_EQ(got[0], 11);
+  queue.Wait();
+  EXPECT_EQ(got[31], 12);
+}
+
+TEST(EmulatedQueue, AGraphIsDoneWhereItIsRunWithWhatIsStagedThen) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const DeviceBuffer buffer = memory.Allocate(128, "test").value();
+  const DeviceBuffer staging = queue.MakeStaging(128).value();
+  auto* const staged = static_cast<int32_t*>(staging.data());
+  const auto graph = queue.Record([&] {
+    AddOne(queue, buffer.data());
+    AddOne(queue, buffer.data());
+    queue.CopyToHost(staged, buffer.data(), 128);
+  });
+  ASSERT_TRUE(graph.ok());
+  queue.Wait();
+  EXPECT_EQ(staged[0], 0);
+  queue.Run(**graph);
+  queue.Run(**graph);
+  queue.Wait();
+  EXPECT_EQ(staged[0], 4);
+}
+
+TEST(EmulatedQueueDeathTest, AGraphTakesNoMemoryThatMayBeGone) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const DeviceBuffer buffer = memory.Allocate(128, "test").value();
+  char host[128] = {};
+  EXPECT_DEATH(
+      static_cast<void>(queue.Record([&] { queue.CopyToDevice(buffer.data(), host, 128); })),
+      "of no MakeStaging");
 }
 
 TEST(EmulatedMemory, GivesOutItsBudgetAndTakesItBack) {

@@ -14,9 +14,11 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
                                                      const ModelConfig& model) {
   CudaDevice device;
   device.name = "emulated";
-  device.memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
+  auto memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
   device.queue = std::make_unique<emulation::EmulatedQueue>(
       emulation::EmulationOptions{.detect_races = false});
+  memory->WaitFor(*device.queue);
+  device.memory = std::move(memory);
   return MakeCudaBackend(std::move(device), options, model);
 }
 

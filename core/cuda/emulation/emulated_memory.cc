@@ -25,12 +25,14 @@ absl::StatusOr<DeviceBuffer> EmulatedMemory::Allocate(size_t bytes, absl::string
   plan_.Add(purpose, bytes);
   return DeviceBuffer(buffer->data(), bytes,
                       [this, buffer, line = std::string(purpose)](void* /*data*/, size_t used) {
+                        if (queue_ != nullptr) queue_->Wait();
                         plan_.Remove(line, used);
                       });
 }
 
 void EmulatedMemory::CopyFromHost(void* device, const void* host, size_t bytes) {
   if (bytes == 0) return;
+  if (queue_ != nullptr) queue_->Wait();
   const std::string fault = GlobalRegion::Write(device, static_cast<int64_t>(bytes));
   QUIRE_CHECK(fault.empty()) << "a copy to the device " << fault;
   std::memcpy(device, host, bytes);

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/cuda/device_queue.h"
 #include "core/device_memory.h"
 #include "core/memory_plan.h"
 
@@ -19,11 +20,15 @@ class EmulatedMemory : public DeviceMemory {
 
   absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, absl::string_view purpose) override;
   void CopyFromHost(void* device, const void* host, size_t bytes) override;
+  // From now on copies and frees wait for the work of `queue`, as a device's do. It outlives the
+  // buffers.
+  void WaitFor(DeviceQueue& queue) { queue_ = &queue; }
   size_t AvailableBytes() const override { return budget_bytes_ - plan_.total_bytes(); }
   std::vector<MemoryUse> Plan() const override { return plan_.lines(); }
 
  private:
   size_t budget_bytes_;
+  DeviceQueue* queue_ = nullptr;
   MemoryPlan plan_;
 };
 
