@@ -16,6 +16,7 @@
 #define QUIRE_ATTENTION_ATTENTION_H_
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "absl/types/span.h"
@@ -39,6 +40,12 @@ struct GqaShape {
   int64_t out_width() const { return int64_t{num_heads} * value_dim; }
 };
 
+// How much the generated rows of a batch see at most.
+struct KvExtent {
+  int64_t longest = 0;  // kv_len of any entry
+  int64_t keys = 0;     // kv_len of the entry of each generated row, all together
+};
+
 // The rows of a batch, and where one KV group keeps their pages.
 struct AttentionBatch {
   DeviceArray<const int32_t> query_start;  // [S + 1], first 0, last T
@@ -56,7 +63,10 @@ struct AttentionBatch {
   DeviceArray<const int32_t> prefix_start;   // [S + 1]
   DeviceArray<const int32_t> prefix_blocks;  // [prefix_start[S]], BlockIds
   DeviceArray<const int32_t> rope_rows2;     // [T], of q2
-  // The same arrays where the host can read them; null where it can read these.
+  // Bounds to go by instead of these arrays: work that is recorded with them serves every batch
+  // within.
+  std::optional<KvExtent> at_most;
+  // The same where the host can read the arrays; null where it can read these.
   const AttentionBatch* on_host = nullptr;
 
   const AttentionBatch& host() const { return on_host == nullptr ? *this : *on_host; }
@@ -154,6 +164,10 @@ struct EncoderParams {
 class Attention {
  public:
   virtual ~Attention() = default;
+
+  // The arrays of AttentionBatch are others from here on: what was derived from those before, once
+  // for all layers, is derived anew.
+  virtual void BeginBatch() {}
 
   // Normalises and rotates q in place, normalises and rotates k and writes it, and writes v, to
   // the rows' slots. Arithmetic in fp32, rounded once.

@@ -39,6 +39,9 @@ class Backend {
   virtual absl::StatusOr<DType> ActDType(DType stored, std::optional<DType> wanted) const = 0;
   // Plans that may be outstanding.
   virtual int pipeline_depth() const = 0;
+  // Whether batches are filled up with rows that belong to nobody: each KV group has a block for
+  // them.
+  virtual bool pads_batches() const { return false; }
   // Whether prefill and decode kernels agree to the bit.
   virtual bool prefill_equals_decode() const = 0;
   virtual int default_block_tokens() const = 0;

@@ -33,6 +33,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   staging.rope_rows.clear();
   staging.rope_rows2.clear();
   staging.step_rows = 0;
+  staging.batch.token_sources.clear();
   staging.batch.model.rope_spans.clear();
   staging.query_start.assign(1, 0);
   staging.kv_len.clear();
@@ -47,6 +48,7 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
   for (const PlanEntry& entry : plan.entries) PackEntry(entry, staging);
 
   StepBatch& batch = staging.batch;
+  if (!batch.token_sources.empty()) batch.token_sources.resize(staging.token_ids.size(), -1);
   batch.model.num_rows = plan.num_rows;
   batch.model.num_generated_rows = plan.num_generated_rows;
   batch.model.token_ids = View(staging.token_ids);
@@ -72,7 +74,22 @@ const StepBatch& BatchBuilder::Build(const StepPlan& plan) {
     batch.model.copies[copy.group].emplace_back(copy.source, copy.target);
   }
   PackSamples(plan, batch);
+  if (ring_.size() > 1) RememberDraws(plan);
   return batch;
+}
+
+void BatchBuilder::RememberDraws(const StepPlan& plan) {
+  draws_.clear();
+  for (size_t i = 0; i < plan.samples.size(); ++i) {
+    draws_[plan.samples[i].sequence] = {plan.samples[i].position, static_cast<int32_t>(i)};
+  }
+}
+
+int32_t BatchBuilder::DrawOf(const Sequence& sequence, int64_t position) const {
+  const auto found = draws_.find(&sequence);
+  QUIRE_CHECK(found != draws_.end() && found->second.position == position)
+      << "position " << position << " of " << sequence.num_tokens() << " tokens";
+  return found->second.index;
 }
 
 // The rows that hold the angles of the entry's positions, where need be among those that the step
@@ -119,8 +136,12 @@ void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
   const Sequence& sequence = *entry.sequence;
   const int block_tokens = kv_.config().block_tokens;
   for (int64_t position = entry.begin; position < entry.end; ++position) {
-    QUIRE_CHECK_LT(position, sequence.num_tokens());
-    staging.token_ids.push_back(sequence.token(position));
+    const bool is_known = position < sequence.num_tokens();
+    if (!is_known) {
+      staging.batch.token_sources.resize(staging.token_ids.size(), -1);
+      staging.batch.token_sources.push_back(DrawOf(sequence, position));
+    }
+    staging.token_ids.push_back(is_known ? sequence.token(position) : TokenId{0});
     staging.positions.push_back(static_cast<int32_t>(position));
     staging.position_rows.push_back(static_cast<int32_t>(position + position_offset_));
   }
@@ -149,7 +170,7 @@ void BatchBuilder::PackEntry(const PlanEntry& entry, Staging& staging) const {
   }
 }
 
-void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) {
+void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) const {
   batch.logits_rows = plan.logits_rows;
   batch.samples.clear();
   for (const PlanSample& sample : plan.samples) {
@@ -163,6 +184,9 @@ void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) {
     row.output_position = static_cast<uint64_t>(output_position);
     row.prompt = request.prompt;
     row.output = sequence.output;
+    if (output_position > static_cast<int64_t>(sequence.output.size())) {
+      row.pending = DrawOf(sequence, sample.position - 1);
+    }
     if (output_position < request.stopping.min_new_tokens) row.banned = sequence.owner->end_ids;
     row.top_logprobs = request.top_logprobs;
     batch.samples.push_back(row);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "engine/step_batch.h"
 #include "kvcache/kv_manager.h"
 #include "scheduler/step_plan.h"
@@ -18,9 +19,9 @@ class BatchBuilder {
   // positions.
   BatchBuilder(const KvManager& kv, int depth, const RopeRowLayout& rope_rows, int position_offset);
 
-  // Packs the plan's rows. The batch stays valid until `depth` more have been built, and borrows
-  // tokens and parameters from the plan's sequences until the plan commits. Every token of the
-  // rows is known (a depth of 1).
+  // Packs the plan's rows. The batch stays valid until `depth` more have been built, but for tokens
+  // and parameters that it borrows from the plan's sequences: until the next plan commits. A token
+  // that is not known yet is named by the draw of the plan before that makes it.
   const StepBatch& Build(const StepPlan& plan);
 
  private:
@@ -52,12 +53,22 @@ class BatchBuilder {
   // The first of new step rows for positions [begin, end) of the sequence.
   int64_t TakeStepRows(const SequenceRope& rope, int64_t begin, int64_t end,
                        Staging& staging) const;
-  static void PackSamples(const StepPlan& plan, StepBatch& batch);
+  void PackSamples(const StepPlan& plan, StepBatch& batch) const;
+  void RememberDraws(const StepPlan& plan);
+  // Of the plan before: which draw makes the sequence's token at `position`.
+  int32_t DrawOf(const Sequence& sequence, int64_t position) const;
+
+  // What a sample of a plan makes.
+  struct Draw {
+    int64_t position = 0;
+    int32_t index = 0;  // into StepPlan::samples
+  };
 
   const KvManager& kv_;
   RopeRowLayout rope_rows_;
   int position_offset_;
   std::vector<Staging> ring_;
+  absl::flat_hash_map<const Sequence*, Draw> draws_;  // of the plan before, where plans overlap
   size_t next_ = 0;
 };
 

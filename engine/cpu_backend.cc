@@ -48,7 +48,7 @@ class CpuBackend : public Backend {
   Sampler& sampler() override { return *sampler_; }
   absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,
                                                          const BatchLimits& /*limits*/) override {
-    return MakeInlineExecutor(decoder, *sampler_, MakeHostPlacement());
+    return MakeInlineExecutor(decoder, *sampler_);
   }
 
   std::string Describe() const override {

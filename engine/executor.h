@@ -5,9 +5,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
-#include "absl/types/span.h"
 #include "engine/step_batch.h"
 #include "model/decoder.h"
 #include "ops/sampler.h"
@@ -18,37 +18,36 @@ namespace quire {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Starts a batch, which stays valid until its result has been taken. At most pipeline_depth are
-  // under way.
+  // Starts a batch. What it borrows from sequences is read before this returns; its own arrays stay
+  // until its result has been taken. At most pipeline_depth are under way.
   virtual void Submit(const StepBatch& batch) = 0;
   // Waits for the oldest batch under way. Its result stays valid until the next call of either.
   virtual const StepResult& Wait() = 0;
+  // What it made ready at start, for people; or nothing.
+  virtual std::string Describe() const { return ""; }
 };
 
-// The most that a batch brings.
+// The most that batches bring.
 struct BatchLimits {
-  int64_t rows = 0;                   // T
-  int64_t entries = 0;                // S
-  std::vector<int64_t> table_blocks;  // per KV group, of all entries
-  std::vector<int64_t> prefix_blocks;
+  int64_t rows = 0;     // T
+  int64_t entries = 0;  // S
+  int64_t max_sequences = 0;
+  int64_t context = 0;  // tokens of a sequence
+  int block_tokens = 0;
+  struct Group {
+    int64_t table_blocks = 0;   // of all entries
+    int64_t decode_blocks = 0;  // of an entry of one generated row
+    int64_t prefix_blocks = 0;  // of an entry
+    int64_t pool_tokens = 0;    // that all sequences have, unless they share
+    bool has_window = false;
+    int32_t padding_block = 0;  // Backend::pads_batches: a block that no sequence has
+  };
+  std::vector<Group> groups;  // KV groups
 };
 
-// Where the arrays of a batch, which are in host memory, lie for the device.
-class BatchPlacement {
- public:
-  virtual ~BatchPlacement() = default;
-  // Valid until the next call for another batch.
-  virtual const ModelBatch& Place(const ModelBatch& batch) = 0;
-  // Until the next call; rows.size() of the batch's at most.
-  virtual DeviceArray<const int32_t> PlaceRows(absl::Span<const int32_t> rows) = 0;
-};
-
-// Host memory is the device's.
-std::unique_ptr<BatchPlacement> MakeHostPlacement();
-
-// Runs a batch on the calling thread, within Submit. The parts outlive it.
-std::unique_ptr<Executor> MakeInlineExecutor(Decoder& decoder, Sampler& sampler,
-                                             std::unique_ptr<BatchPlacement> placement);
+// Runs a batch on the calling thread, within Submit; memory of the host is the device's. The parts
+// outlive it.
+std::unique_ptr<Executor> MakeInlineExecutor(Decoder& decoder, Sampler& sampler);
 
 }  // namespace quire
 

@@ -31,7 +31,8 @@ std::vector<KvGroupStorage> PoolsFor(const KvGroups& kv_groups, const SchedulerC
         {.layout = group.layout,
          .num_layers = static_cast<int>(group.layers.size()),
          .num_blocks = static_cast<int32_t>(blocks),
-         .shared_blocks = static_cast<int32_t>(CeilDiv(kv_groups.sink_tokens, block_tokens))});
+         .shared_blocks = static_cast<int32_t>(CeilDiv(kv_groups.sink_tokens, block_tokens)),
+         .padding_blocks = kv_groups.padding_blocks});
   }
   return pools;
 }

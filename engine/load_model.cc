@@ -31,14 +31,31 @@ HashKey RandomHashKey() {
 
 // An entry is of prompt rows or of generated ones: a sequence brings both where it is computed
 // again.
-BatchLimits LimitBatches(const SchedulerConfig& scheduler, const KvManagerConfig& kv) {
-  BatchLimits limits{.rows = scheduler.max_batch_tokens};
-  limits.entries = std::min<int64_t>(limits.rows, 2 * int64_t{scheduler.max_num_sequences});
-  for (const KvGroupConfig& group : kv.groups) {
-    const int64_t blocks = std::min<int64_t>(
-        group.num_blocks, CeilDiv(scheduler.context_tokens, int64_t{kv.block_tokens}));
-    limits.table_blocks.push_back(limits.entries * blocks);
-    limits.prefix_blocks.push_back(limits.entries * CeilDiv(group.sinks, kv.block_tokens));
+BatchLimits LimitBatches(const SchedulerConfig& scheduler, const KvManager& kv,
+                         const std::vector<KvGroupStorage>& pools) {
+  const int64_t block_tokens = kv.config().block_tokens;
+  BatchLimits limits{.rows = scheduler.max_batch_tokens,
+                     .entries = std::min<int64_t>(scheduler.max_batch_tokens,
+                                                  2 * int64_t{scheduler.max_num_sequences}),
+                     .max_sequences = scheduler.max_num_sequences,
+                     .context = std::min(scheduler.context_tokens, kv.MaxSequenceTokens()),
+                     .block_tokens = kv.config().block_tokens};
+  for (size_t group = 0; group < pools.size(); ++group) {
+    const KvGroupConfig& config = kv.config().groups[group];
+    const int64_t whole =
+        std::min<int64_t>(config.num_blocks, CeilDiv(limits.context, block_tokens));
+    BatchLimits::Group most{.table_blocks = limits.entries * whole,
+                            .decode_blocks = whole,
+                            .prefix_blocks = CeilDiv(config.sinks, block_tokens),
+                            .pool_tokens = config.num_blocks * block_tokens,
+                            .has_window = config.window > 0,
+                            .padding_block = static_cast<int32_t>(pools[group].total_blocks() - 1)};
+    if (config.window > 0) {  // of which rows see pages that begin and end anywhere
+      most.decode_blocks = std::min(whole, CeilDiv(config.window, block_tokens) + 1);
+      most.table_blocks = std::min(most.table_blocks, limits.entries * (most.decode_blocks + 1) +
+                                                          CeilDiv(limits.rows, block_tokens));
+    }
+    limits.groups.push_back(most);
   }
   return limits;
 }
@@ -92,7 +109,8 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   scheduler.stall_limit = options.stall_limit;
   const int block_tokens =
       options.block_tokens > 0 ? options.block_tokens : backend_->default_block_tokens();
-  const KvGroups kv_groups = GroupKvLayers(config_, block_tokens, act_dtype_);
+  KvGroups kv_groups = GroupKvLayers(config_, block_tokens, act_dtype_);
+  kv_groups.padding_blocks = backend_->pads_batches() ? 1 : 0;
   DecoderLimits limits{.max_batch_tokens = options.max_batch_tokens,
                        .max_logits_rows = LogitsRows(config_, options.max_num_sequences),
                        .rope_rows = {}};
@@ -114,8 +132,8 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
     kv_bytes_per_token_ += pools[group].layout.token_bytes() * pools[group].num_layers;
   }
   // No position lies beyond what the pools hold.
-  limits.rope_rows = LayOut(
-      rope, std::min(scheduler.context_tokens, KvManager(engine.kv).MaxSequenceTokens()), options);
+  const BatchLimits batches = LimitBatches(scheduler, KvManager(engine.kv), pools);
+  limits.rope_rows = LayOut(rope, batches.context, options);
   engine.rope = rope;
   engine.rope_rows = limits.rope_rows;
   engine.position_offset = config_.position_offset;
@@ -131,7 +149,8 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
       Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
                       backend_->ops(), backend_->attention(), mla_.get(), backend_->memory()));
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                         backend_->MakeExecutor(*decoder_, LimitBatches(scheduler, engine.kv)));
+                         backend_->MakeExecutor(*decoder_, batches));
+  executor_ = executor->Describe();
   engine_ = std::make_unique<Engine>(engine, std::move(executor));
   return absl::OkStatus();
 }

@@ -54,6 +54,8 @@ class LoadedModel {
   const ModelConfig& config() const { return config_; }
   DType act_dtype() const { return act_dtype_; }
   const std::string& device() const { return device_; }
+  // What the executor made ready, for people; or nothing.
+  const std::string& executor() const { return executor_; }
   std::vector<MemoryUse> memory_plan() const { return backend_->memory().Plan(); }
   // Bytes of one page id in each KV group, all its layers together.
   const std::vector<size_t>& block_bytes() const { return block_bytes_; }
@@ -75,6 +77,7 @@ class LoadedModel {
   ModelConfig config_;
   DType act_dtype_ = DType::kFloat32;
   std::string device_;
+  std::string executor_;
   std::vector<size_t> block_bytes_;
   size_t kv_bytes_per_token_ = 0;
   std::vector<std::string> unused_tensors_;

@@ -21,6 +21,9 @@ struct PoolSpan {
 
 struct StepBatch {
   ModelBatch model;
+  // [T], or empty where the host knows all token ids: the draw of the batch before that makes a
+  // row's token, or -1.
+  std::vector<int32_t> token_sources;
   // Rows of the batch whose logits the samples read; SampleRow::logits_row indexes it. Samples are
   // in ascending order of logits_row.
   std::vector<int32_t> logits_rows;

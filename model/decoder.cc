@@ -31,11 +31,15 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   return decoder;
 }
 
-void Decoder::Forward(const ModelBatch& batch) {
-  const int64_t rows = batch.num_rows;
-  QUIRE_CHECK_LE(rows, limits_.max_batch_tokens);
+void Decoder::Prepare(const ModelBatch& batch) {
   CopyPages(batch);
   rope_->ComputeStepRows(batch.rope_spans);
+}
+
+void Decoder::Compute(const ModelBatch& batch) {
+  const int64_t rows = batch.num_rows;
+  QUIRE_CHECK_LE(rows, limits_.max_batch_tokens);
+  attention_.BeginBatch();
   EmbedTokens(batch);
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     const LayerWeights& weights = weights_.layers[layer];

@@ -35,7 +35,14 @@ class Decoder {
 
   // Computes the batch's rows: writes their keys and values and leaves their hidden states, after
   // the last norm, for Logits and SumHidden.
-  void Forward(const ModelBatch& batch);
+  void Forward(const ModelBatch& batch) {
+    Prepare(batch);
+    Compute(batch);
+  }
+  // Its two parts: what differs from batch to batch beyond the contents of arrays (page copies,
+  // rows of the rotation tables), and the rest, which can be recorded.
+  void Prepare(const ModelBatch& batch);
+  void Compute(const ModelBatch& batch);
 
   // Logits fp32 [rows.size, V] of rows of the last batch; rows.size <= max_logits_rows. Valid until
   // the next call.

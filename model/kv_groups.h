@@ -27,6 +27,7 @@ struct KvGroups {
   std::vector<KvGroup> groups;
   std::vector<KvPlace> places;  // [L]
   int sink_tokens = 0;          // learned ones, whose pages all sequences share
+  int padding_blocks = 0;       // of each group, for rows that belong to no sequence
 };
 
 // None for encoders, which keep nothing.

@@ -26,6 +26,9 @@ struct SampleRow {
   absl::Span<const TokenId> output;     //
   absl::Span<const TokenId> banned;     // ids that min_new_tokens forbids now
   std::optional<int32_t> top_logprobs;  // unset: no log-probabilities; 0: the chosen token's only
+  // The output goes on with a token that isn't known yet: what the batch before draws as its
+  // (*pending)-th. Only where batches overlap; a draw of no token adds none.
+  std::optional<int32_t> pending;
 };
 
 class Sampler {

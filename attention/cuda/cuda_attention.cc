@@ -12,6 +12,7 @@
 #include "attention/cuda/launch_rope.h"
 #include "attention/cuda/make_gqa_args.h"
 #include "attention/cuda/make_rope_args.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/status_macros.h"
 
@@ -25,25 +26,47 @@ DeviceMatrix From(const DeviceMatrix& m, int64_t row, int64_t count) {
   return m.data == nullptr ? m : m.Rows(row, count);
 }
 
+// Of rows [0, rows) of the batch.
+KvExtent ExtentOf(const AttentionBatch& batch, int64_t rows) {
+  const AttentionBatch& host = batch.host();
+  if (host.at_most) return *host.at_most;
+  KvExtent extent;
+  for (int64_t entry = 0; entry < host.kv_len.size; ++entry) {
+    const int64_t begin = host.query_start.data[entry];
+    if (begin >= rows) break;
+    const int64_t length = host.kv_len.data[entry];
+    extent.longest = std::max(extent.longest, length);
+    extent.keys += (std::min<int64_t>(rows, host.query_start.data[entry + 1]) - begin) * length;
+  }
+  return extent;
+}
+
 class CudaAttention : public Attention {
  public:
   CudaAttention(DeviceQueue& queue, const CudaAttentionLimits& limits)
-      : queue_(queue), limits_(limits), staged_pairs_(2 * kPageCopies) {
-    const int64_t row_bytes = std::max<int64_t>(1, WorkspaceBytes(1));
-    rows_at_once_ = std::clamp<int64_t>(limits.workspace_bytes / row_bytes, 1,
-                                        std::max<int64_t>(1, limits.max_rows));
+      : queue_(queue), limits_(limits), plans_(limits.plans), staged_pairs_(2 * kPageCopies) {
+    const int64_t item_bytes = std::max<int64_t>(1, WorkspaceBytes(1));
+    max_items_ = std::clamp<int64_t>(limits.workspace_bytes / item_bytes, limits.max_splits,
+                                     std::max<int64_t>(1, limits.max_rows) * limits.max_splits);
   }
 
   absl::Status TakeMemory(DeviceMemory& memory) {
     if (limits_.num_heads > 0) {
-      const int64_t numbers = GqaDecodePlanSize(rows_at_once_, limits_.max_splits);
-      QUIRE_ASSIGN_OR_RETURN(plan_, memory.Allocate(numbers * sizeof(int32_t), "activations"));
+      const int64_t numbers = GqaDecodePlanSize(limits_.max_rows, max_items_);
+      for (DecodePlan& plan : plans_) {
+        QUIRE_ASSIGN_OR_RETURN(plan.buffer,
+                               memory.Allocate(numbers * sizeof(int32_t), "activations"));
+      }
       QUIRE_ASSIGN_OR_RETURN(workspace_,
-                             memory.Allocate(WorkspaceBytes(rows_at_once_), "activations"));
+                             memory.Allocate(WorkspaceBytes(max_items_), "activations"));
     }
     QUIRE_ASSIGN_OR_RETURN(pairs_,
                            memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
     return absl::OkStatus();
+  }
+
+  void BeginBatch() override {
+    for (DecodePlan& plan : plans_) plan.is_made = false;
   }
 
   void NormRopeWrite(const NormRopeWriteParams& params, const AttentionBatch& batch) override {
@@ -59,9 +82,7 @@ class CudaAttention : public Attention {
   // A generated row and one of a prompt have kernels of their own, whatever else is in the batch.
   void Gqa(const GqaParams& params, const AttentionBatch& batch) override {
     CheckGqaShapes(params, batch);
-    for (int64_t row = 0; row < params.num_generated; row += rows_at_once_) {
-      Decode(params, batch, row, std::min(rows_at_once_, params.num_generated - row));
-    }
+    if (params.num_generated > 0) Decode(params, batch);
     if (params.num_generated < params.qkv.rows) {
       cuda::GqaPrefill(queue_, MakeGqaPrefillArgs(params, batch));
     }
@@ -100,63 +121,106 @@ class CudaAttention : public Attention {
     return std::max(shape.head_dim, shape.value_dim) <= 128 ? 2 : 1;
   }
 
-  int64_t WorkspaceBytes(int64_t rows) const {
-    return GqaDecodeWorkspaceSize(rows, limits_.max_splits, limits_.num_heads, limits_.value_dim) *
+  int64_t WorkspaceBytes(int64_t items) const {
+    return GqaDecodeWorkspaceSize(items, limits_.num_heads, limits_.value_dim) *
            static_cast<int64_t>(sizeof(float));
   }
 
-  // Rows [first_row, first_row + rows).
-  void Decode(const GqaParams& params, const AttentionBatch& batch, int64_t first_row,
-              int64_t rows) {
-    const DeviceArray<const int32_t> lengths = batch.host().kv_len;
-    const int32_t longest =
-        lengths.size == 0 ? 0 : *std::max_element(lengths.data, lengths.data + lengths.size);
-    const KvPrefix& prefix = params.prefix;
-    const int64_t splits = GqaDecodeMaxSplits(longest, params.shape.window, prefix.tokens);
-    QUIRE_CHECK_LE(splits, limits_.max_splits);
+  // The splits of the rows that a batch decodes.
+  struct DecodePlan {
+    DeviceBuffer buffer;
+    bool is_made = false;  // for this batch, of all its rows
+    GqaDecodePlanArgs args;
+
+    bool Serves(const GqaDecodePlanArgs& other) const {
+      return is_made && args.table_start.data == other.table_start.data &&
+             args.num_rows == other.num_rows && args.window == other.window &&
+             args.block_tokens == other.block_tokens && args.prefix_tokens == other.prefix_tokens &&
+             args.prefix_shared == other.prefix_shared;
+    }
+  };
+
+  // Layers that see the same share a plan. Rows whose splits the workspace does not hold together
+  // take turns.
+  void Decode(const GqaParams& params, const AttentionBatch& batch) {
     QUIRE_CHECK_LE(params.shape.num_heads, limits_.num_heads);
     QUIRE_CHECK_LE(params.shape.head_dim, limits_.head_dim);
     QUIRE_CHECK_LE(params.shape.value_dim, limits_.value_dim);
-    const GqaDecodePlanArgs plan{.first_row = first_row,
-                                 .num_rows = rows,
-                                 .max_splits = splits,
-                                 .window = params.shape.window,
-                                 .block_tokens = params.kv.layout.block_tokens,
-                                 .prefix_tokens = prefix.tokens,
-                                 .prefix_shared = prefix.shared,
-                                 .query_start = batch.query_start,
-                                 .positions = batch.positions,
-                                 .table_start = batch.table_start,
-                                 .first_block = batch.first_block,
-                                 .prefix_start = batch.prefix_start,
-                                 .plan = static_cast<int32_t*>(plan_.data())};
+    QUIRE_CHECK_LE(params.num_generated, limits_.max_rows);
+    const KvPrefix& prefix = params.prefix;
+    const KvExtent extent = ExtentOf(batch, params.num_generated);
+    const int64_t splits = GqaDecodeMaxSplits(extent.longest, params.shape.window, prefix.tokens);
+    QUIRE_CHECK_LE(splits, limits_.max_splits);
+    GqaDecodePlanArgs args{.num_rows = params.num_generated,
+                           .max_items = max_items_,
+                           .window = params.shape.window,
+                           .block_tokens = params.kv.layout.block_tokens,
+                           .prefix_tokens = prefix.tokens,
+                           .prefix_shared = prefix.shared,
+                           .query_start = batch.query_start,
+                           .positions = batch.positions,
+                           .table_start = batch.table_start,
+                           .first_block = batch.first_block,
+                           .prefix_start = batch.prefix_start};
+    const int64_t by_keys = extent.keys / kGqaDecodeSplit +
+                            args.num_rows * (1 + CeilDiv(prefix.tokens, kGqaDecodeSplit));
+    if (std::min(args.num_rows * splits, by_keys) <= max_items_) {
+      return RunSplits(params, batch, PlanOnce(args));
+    }
+    const int64_t rows_at_once = max_items_ / splits;
+    DecodePlan& scratch = plans_.back();
+    scratch.is_made = false;
+    args.plan = static_cast<int32_t*>(scratch.buffer.data());
+    for (; args.first_row < params.num_generated; args.first_row += rows_at_once) {
+      args.num_rows = std::min(rows_at_once, params.num_generated - args.first_row);
+      cuda::GqaDecodePlan(queue_, args);
+      RunSplits(params, batch, args);
+    }
+  }
+
+  const GqaDecodePlanArgs& PlanOnce(const GqaDecodePlanArgs& wanted) {
+    for (const DecodePlan& plan : plans_) {
+      if (plan.Serves(wanted)) return plan.args;
+    }
+    const auto unused = std::find_if(plans_.begin(), plans_.end() - 1,
+                                     [](const DecodePlan& plan) { return !plan.is_made; });
+    unused->args = wanted;
+    unused->args.plan = static_cast<int32_t*>(unused->buffer.data());
+    unused->is_made = true;
+    cuda::GqaDecodePlan(queue_, unused->args);
+    return unused->args;
+  }
+
+  void RunSplits(const GqaParams& params, const AttentionBatch& batch,
+                 const GqaDecodePlanArgs& plan) {
+    const KvPrefix& prefix = params.prefix;
     const AttentionBias& bias = params.scores.bias;
-    cuda::GqaDecodePlan(queue_, plan);
     cuda::GqaDecode(
-        queue_, {.plan = plan,
-                 .qkv = params.qkv.Rows(first_row, rows),
-                 .q2 = From(prefix.q2, first_row, rows),
-                 .out = params.out.Rows(first_row, rows),
-                 .num_heads = params.shape.num_heads,
-                 .scale = params.scale,
-                 .kv = params.kv,
-                 .blocks = batch.blocks,
-                 .prefix_blocks = prefix.shared ? prefix.blocks : batch.prefix_blocks,
-                 .softcap = params.scores.softcap,
-                 .alibi_slopes = params.scores.alibi_slopes,
-                 .bias = bias.data == nullptr ? nullptr : bias.data + first_row * bias.row_stride,
-                 .bias_head_stride = params.scores.bias.head_stride,
-                 .bias_row_stride = params.scores.bias.row_stride,
-                 .sink_logits = params.scores.sink_logits,
-                 .workspace = static_cast<float*>(workspace_.data()),
-                 .max_blocks = limits_.multiprocessors * BlocksOfOne(params.shape)});
+        queue_,
+        {.plan = plan,
+         .qkv = params.qkv.Rows(plan.first_row, plan.num_rows),
+         .q2 = From(prefix.q2, plan.first_row, plan.num_rows),
+         .out = params.out.Rows(plan.first_row, plan.num_rows),
+         .num_heads = params.shape.num_heads,
+         .scale = params.scale,
+         .kv = params.kv,
+         .blocks = batch.blocks,
+         .prefix_blocks = prefix.shared ? prefix.blocks : batch.prefix_blocks,
+         .softcap = params.scores.softcap,
+         .alibi_slopes = params.scores.alibi_slopes,
+         .bias = bias.data == nullptr ? nullptr : bias.data + plan.first_row * bias.row_stride,
+         .bias_head_stride = params.scores.bias.head_stride,
+         .bias_row_stride = params.scores.bias.row_stride,
+         .sink_logits = params.scores.sink_logits,
+         .workspace = static_cast<float*>(workspace_.data()),
+         .max_blocks = limits_.multiprocessors * BlocksOfOne(params.shape)});
   }
 
   DeviceQueue& queue_;
   const CudaAttentionLimits limits_;
-  int64_t rows_at_once_ = 0;  // whose splits are computed together
+  int64_t max_items_ = 0;  // splits that the workspace holds
+  std::vector<DecodePlan> plans_;
   std::vector<int32_t> staged_pairs_;
-  DeviceBuffer plan_;
   DeviceBuffer workspace_;
   DeviceBuffer pairs_;
 };

@@ -21,6 +21,7 @@ struct CudaAttentionLimits {
   int multiprocessors = 0;  // of the device; 0: unknown
   // GqaDecodeMaxSplits of the longest sequence, in the layer that sees most of it.
   int64_t max_splits = 1;
+  int plans = 1;  // that are kept for a batch: kinds of layers by window and prefix, and KV group
   // Of the splits of rows that decode together: where it is short they take turns.
   int64_t workspace_bytes = int64_t{128} << 20;
 };

@@ -30,6 +30,12 @@ MlaPages PagesOf(const PagedKvView& kv) {
           .dtype = kv.layout.dtype};
 }
 
+// kv_len of any entry, at most.
+int64_t LongestOf(const AttentionBatch& host) {
+  if (host.at_most) return host.at_most->longest;
+  return *std::max_element(host.kv_len.data, host.kv_len.data + host.kv_len.size);
+}
+
 class CudaMla : public Mla {
  public:
   CudaMla(DeviceQueue& queue, const MlaLimits& limits) : queue_(queue), limits_(limits) {
@@ -66,10 +72,9 @@ class CudaMla : public Mla {
 
   void Absorbed(const MlaAbsorbedParams& params, const AttentionBatch& batch) override {
     CheckMlaAbsorbedShapes(params, batch);
-    const DeviceArray<const int32_t> lengths = batch.host().kv_len;
     const int64_t rows = params.q_latent.rows;
     if (rows == 0) return;
-    const int32_t longest = *std::max_element(lengths.data, lengths.data + lengths.size);
+    const int64_t longest = LongestOf(batch.host());
     QUIRE_CHECK_LE(longest, limits_.max_context);
     const int64_t heads = (params.shape.num_heads + kHeadsOfABlock - 1) / kHeadsOfABlock;
     // The bits are the same with and without.

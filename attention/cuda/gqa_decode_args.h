@@ -36,7 +36,7 @@ constexpr int64_t GqaDecodeMaxSplits(int64_t kv_len, int window, int prefix_toke
 struct GqaDecodePlanArgs {
   int64_t first_row = 0;
   int64_t num_rows = 0;
-  int64_t max_splits = 0;  // GqaDecodeMaxSplits of the longest sequence, or more
+  int64_t max_items = 0;  // what there is room for: as many as the rows have splits, or more
   int window = 0;
   int block_tokens = 0;  // a multiple of kGqaDecodeTile
   int prefix_tokens = 0;
@@ -47,20 +47,17 @@ struct GqaDecodePlanArgs {
   DeviceArray<const int32_t> first_block;   // [S]
   DeviceArray<const int32_t> prefix_start;  // [S + 1], where a prefix is the sequence's own
   int32_t* plan = nullptr;                  // [GqaDecodePlanSize], aligned to 16 bytes
-
-  int64_t max_items() const { return num_rows * max_splits; }
 };
 
 // Numbers of 4 bytes that a plan takes.
 inline constexpr int kGqaDecodeItemSize = 8;
-constexpr int64_t GqaDecodePlanSize(int64_t num_rows, int64_t max_splits) {
-  return num_rows * max_splits * kGqaDecodeItemSize + num_rows * 2 + 1;
+constexpr int64_t GqaDecodePlanSize(int64_t num_rows, int64_t max_items) {
+  return max_items * kGqaDecodeItemSize + num_rows * 2 + 1;
 }
 
 // Fp32 numbers that the splits' results take until they are combined.
-constexpr int64_t GqaDecodeWorkspaceSize(int64_t num_rows, int64_t max_splits, int num_heads,
-                                         int value_dim) {
-  return num_rows * max_splits * num_heads * (CeilDiv(int64_t{value_dim}, int64_t{4}) * 4 + 2);
+constexpr int64_t GqaDecodeWorkspaceSize(int64_t max_items, int num_heads, int value_dim) {
+  return max_items * num_heads * (CeilDiv(int64_t{value_dim}, int64_t{4}) * 4 + 2);
 }
 
 struct GqaDecodeArgs {

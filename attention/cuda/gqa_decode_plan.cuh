@@ -173,7 +173,7 @@ void GqaDecodePlanKernel(DecodePlanParams p) {
 }
 
 inline DecodePlan PlanOf(const GqaDecodePlanArgs& args) {
-  return {Global<int32_t>(args.plan), args.max_items(), args.num_rows};
+  return {Global<int32_t>(args.plan), args.max_items, args.num_rows};
 }
 
 // args.num_rows of them; behind what writes the batch, before what reads the plan.

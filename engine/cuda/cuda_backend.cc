@@ -12,7 +12,7 @@
 #include "core/cpu/thread_pool.h"
 #include "core/cpu/usable_cpus.h"
 #include "core/status_macros.h"
-#include "engine/cuda/device_placement.h"
+#include "engine/cuda/cuda_executor.h"
 #include "ops/cuda/cuda_ops.h"
 #include "ops/cuda/cuda_sampler.h"
 
@@ -28,6 +28,9 @@ int64_t MaxSplits(const ModelConfig& model, int64_t max_context) {
   }
   return splits;
 }
+
+// Of a batch: kinds of layers, full and with a window, with sinks and without.
+constexpr int kDecodePlans = 4;
 
 class CudaBackend : public Backend {
  public:
@@ -47,12 +50,15 @@ class CudaBackend : public Backend {
       limits.head_dim = model.head_dim;
       limits.value_dim = model.value_dim;
       limits.max_splits = MaxSplits(model, options.max_context);
+      limits.plans = kDecodePlans;
     }
     QUIRE_ASSIGN_OR_RETURN(attention_, MakeCudaAttention(*device_.queue, *device_.memory, limits));
     QUIRE_ASSIGN_OR_RETURN(
         sampler_, MakeCudaSampler(*device_.queue, *device_.memory,
                                   {.vocab_size = model.vocab_size,
-                                   .max_edits = std::max<int64_t>(1 << 16, 3 * model.vocab_size)}));
+                                   .max_edits = std::max<int64_t>(1 << 16, 3 * model.vocab_size),
+                                   .slots = kCudaPipelineDepth,
+                                   .max_draws = options.max_batch_tokens}));
     return absl::OkStatus();
   }
 
@@ -65,9 +71,8 @@ class CudaBackend : public Backend {
   Sampler& sampler() override { return *sampler_; }
   absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,
                                                          const BatchLimits& limits) override {
-    QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<BatchPlacement> placement,
-                           DevicePlacement::Create(limits, *device_.queue, *device_.memory));
-    return MakeInlineExecutor(decoder, *sampler_, std::move(placement));
+    return MakeCudaExecutor(decoder, *sampler_, *device_.queue, *device_.memory, limits,
+                            {.free_bytes = device_.free_bytes});
   }
 
   std::string Describe() const override { return absl::StrCat("cuda (", device_.name, ")"); }
@@ -83,7 +88,8 @@ class CudaBackend : public Backend {
     return chosen == DType::kFloat16 ? DType::kBFloat16 : chosen;
   }
 
-  int pipeline_depth() const override { return 1; }
+  int pipeline_depth() const override { return kCudaPipelineDepth; }
+  bool pads_batches() const override { return true; }
   bool prefill_equals_decode() const override { return false; }
   int default_block_tokens() const override { return 64; }
   // The server's share of the GPU is for it; what stays is for workspaces of some layers.
@@ -95,7 +101,7 @@ class CudaBackend : public Backend {
   ThreadPool pool_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Attention> attention_;
-  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<CudaSampler> sampler_;
 };
 
 }  // namespace

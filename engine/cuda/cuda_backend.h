@@ -3,6 +3,8 @@
 #ifndef QUIRE_ENGINE_CUDA_CUDA_BACKEND_H_
 #define QUIRE_ENGINE_CUDA_CUDA_BACKEND_H_
 
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,6 +23,7 @@ struct CudaDevice {
   std::unique_ptr<DeviceMemory> memory;
   std::unique_ptr<DeviceQueue> queue;
   std::unique_ptr<PromptGemm> prompt_gemm;  // or null: see CudaOpsOptions
+  std::function<size_t()> free_bytes;       // of the device, whoever takes them; or none
 };
 
 // RESOURCE_EXHAUSTED when memory ends.

@@ -48,6 +48,11 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_ro
   auto stream = std::make_unique<CudaStream>();
   QUIRE_ASSIGN_OR_RETURN(device.prompt_gemm, MakeCublasGemm(*stream, *device.memory, max_rows));
   device.queue = std::move(stream);
+  device.free_bytes = [] {
+    size_t free = 0, total = 0;
+    QUIRE_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    return free;
+  };
   return device;
 }
 

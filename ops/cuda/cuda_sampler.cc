@@ -1,18 +1,20 @@
-// Rows go to the device in tiles: what is to be edited, drawn and scored as lists of records, of
-// which each has a host and a device side of fixed capacity.
+// Rows go to the device in turns: what is to be edited, drawn and scored as lists of records.
 #include "ops/cuda/cuda_sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <deque>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "core/check.h"
+#include "core/status_macros.h"
 #include "ops/cuda/launch_sampler.h"
 #include "ops/cuda/sampler_args.h"
+#include "ops/cuda/sampler_records.h"
 #include "ops/logit_edits.h"
 #include "ops/sampling_math.h"
 
@@ -21,72 +23,64 @@ namespace {
 
 constexpr absl::string_view kPurpose = "sampler";
 
-// A list of up to `capacity` records that goes to the device or comes from there.
-template <typename T>
-class Records {
- public:
-  absl::Status Reserve(DeviceMemory& memory, int64_t capacity) {
-    auto buffer = memory.Allocate(capacity * sizeof(T), kPurpose);
-    if (!buffer.ok()) return buffer.status();
-    buffer_ = *std::move(buffer);
-    capacity_ = capacity;
-    host_.reserve(capacity);
-    return absl::OkStatus();
-  }
-
-  std::vector<T>& host() { return host_; }
-  T* device() const { return static_cast<T*>(buffer_.data()); }
-  int64_t size() const { return static_cast<int64_t>(host_.size()); }
-  int64_t capacity() const { return capacity_; }
-  DeviceArray<const T> array() const { return {device(), size()}; }
-
-  void Send(DeviceQueue& queue) {
-    queue.CopyToDevice(buffer_.data(), host_.data(), host_.size() * sizeof(T));
-  }
-  // The first `size`, there once the queue has been waited for.
-  void Fetch(DeviceQueue& queue, int64_t size) {
-    host_.resize(size);
-    queue.CopyToHost(host_.data(), buffer_.data(), size * sizeof(T));
-  }
-
- private:
-  DeviceBuffer buffer_;
-  int64_t capacity_ = 0;
-  std::vector<T> host_;
+// Device memory of a turn, which all slots share: the queue keeps their work in order.
+struct TurnMemory {
+  DeviceBuffer edited;  // fp32 [max_edited_rows, V]
+  DeviceBuffer sent;    // RecordBlock, likewise `fetched`
+  DeviceBuffer fetched;
 };
 
-class CudaSampler : public Sampler {
+int64_t EditedStride(const CudaSamplerOptions& options) { return (options.vocab_size + 3) / 4 * 4; }
+
+int64_t MaxEdits(const CudaSamplerOptions& options) {
+  return std::max(options.max_edits, 3 * options.vocab_size);
+}
+
+size_t MostSent(const CudaSamplerOptions& options) {
+  return RecordBytes<DrawRow>(options.max_rows) + RecordBytes<ScoreRow>(options.max_rows) +
+         RecordBytes<EditRow>(options.max_edited_rows) + RecordBytes<LogitEdit>(MaxEdits(options));
+}
+
+size_t ScoreBytes(const CudaSamplerOptions& options, int64_t rows) {
+  return RecordBytes<RowScore>(rows) + RecordBytes<TopLogit>(rows * options.max_top);
+}
+
+size_t MostFetched(const CudaSamplerOptions& options) {
+  return RecordBytes<int32_t>(options.max_rows) + ScoreBytes(options, options.max_rows);
+}
+
+// The sampler of one slot.
+class SlotSampler : public Sampler {
  public:
-  CudaSampler(DeviceQueue& queue, const CudaSamplerOptions& options)
-      : queue_(queue), options_(options), counts_(options.vocab_size) {}
+  SlotSampler(DeviceQueue& queue, const CudaSamplerOptions& options, const TurnMemory& turn)
+      : queue_(queue), options_(options), turn_(turn), counts_(options.vocab_size) {}
 
   absl::Status Reserve(DeviceMemory& memory) {
-    const int64_t rows = options_.max_rows;
-    const int64_t least_edits = 3 * options_.vocab_size;
-    const auto edited_bytes =
-        static_cast<size_t>(options_.max_edited_rows * EditedStride()) * sizeof(float);
-    auto edited = memory.Allocate(edited_bytes, kPurpose);
-    if (!edited.ok()) return edited.status();
-    edited_ = *std::move(edited);
-    for (const absl::Status& status :
-         {edit_rows_.Reserve(memory, options_.max_edited_rows),
-          edits_.Reserve(memory, std::max(options_.max_edits, least_edits)),
-          draws_.Reserve(memory, rows), tokens_.Reserve(memory, rows),
-          score_rows_.Reserve(memory, rows), scores_.Reserve(memory, rows),
-          top_.Reserve(memory, rows * std::max(options_.max_top, 1))}) {
-      if (!status.ok()) return status;
-    }
+    QUIRE_ASSIGN_OR_RETURN(drawn_, memory.Allocate(options_.max_draws * sizeof(int32_t), kPurpose));
+    QUIRE_RETURN_IF_ERROR(arena_.Reserve(queue_, MostSent(options_) + MostFetched(options_)));
+    draws_.reserve(options_.max_rows);
+    score_rows_.reserve(options_.max_rows);
+    edit_rows_.reserve(options_.max_edited_rows);
+    edits_.reserve(MaxEdits(options_));
     return absl::OkStatus();
   }
+
+  void Begin(const int32_t* drawn_before) {
+    QUIRE_CHECK(reads_.empty()) << "a batch that was not collected";
+    arena_.TakeBack();
+    num_drawn_ = 0;
+    drawn_before_ = drawn_before;
+  }
+
+  int32_t* drawn() const { return static_cast<int32_t*>(drawn_.data()); }
 
   void Sample(const DeviceMatrix& logits, absl::Span<const SampleRow> rows,
               absl::Span<SampledToken> results) override {
     QUIRE_CHECK_EQ(rows.size(), results.size());
     QUIRE_CHECK_EQ(logits.cols, options_.vocab_size);
     while (!rows.empty()) {
-      const size_t taken = TakeTile(rows);
-      DrawTile(logits);
-      ReadTile(rows.first(taken), results.first(taken));
+      const size_t taken = TakeTurn(rows);
+      RunDraws(logits, results.first(taken));
       rows.remove_prefix(taken);
       results.remove_prefix(taken);
     }
@@ -97,35 +91,65 @@ class CudaSampler : public Sampler {
     QUIRE_CHECK_EQ(targets.size(), results.size());
     QUIRE_CHECK_EQ(logits.cols, options_.vocab_size);
     const auto count = static_cast<int64_t>(targets.size());
-    for (int64_t begin = 0; begin < count; begin += score_rows_.capacity()) {
-      const int64_t end = std::min(begin + score_rows_.capacity(), count);
-      score_rows_.host().clear();
+    for (int64_t begin = 0; begin < count; begin += options_.max_rows) {
+      const int64_t end = std::min(begin + options_.max_rows, count);
+      ClearLists();
       for (int64_t i = begin; i < end; ++i) {
         QUIRE_CHECK(targets[i] >= 0 && targets[i] < options_.vocab_size) << targets[i];
-        score_rows_.host().push_back({.row = i, .token = targets[i], .top = CheckedTop(top)});
+        score_rows_.push_back({.row = i, .token = targets[i], .top = CheckedTop(top)});
       }
-      LaunchScores(logits);
-      queue_.Wait();
-      for (int64_t i = begin; i < end; ++i) ReadScore(i - begin, results[i]);
+      RunScores(logits, results.subspan(begin, end - begin));
     }
   }
 
+  // Gives the results of the work so far, which is done, to those who asked for them.
+  void Collect() {
+    for (const Read& read : reads_) {
+      for (size_t i = 0; i < read.sampled.size(); ++i) read.sampled[i].token = read.tokens[i];
+      for (int64_t i = 0; i < read.num_scores; ++i) {
+        if (!read.scored.empty()) {
+          ReadScore(read, i, read.scored[i]);
+          continue;
+        }
+        SampledToken& sampled = read.sampled[read.score_rows[i].draw];
+        if (sampled.token == kNoToken) continue;
+        ReadScore(read, i, sampled.logprobs);
+        sampled.token = sampled.logprobs.chosen.token;
+      }
+    }
+    reads_.clear();
+  }
+
  private:
-  int64_t EditedStride() const { return (options_.vocab_size + 3) / 4 * 4; }
+  // What a turn's results become, and where they are on the host once its work is done.
+  struct Read {
+    absl::Span<SampledToken> sampled;  // or else
+    absl::Span<TokenLogprobs> scored;  //
+    const int32_t* tokens = nullptr;
+    int64_t num_scores = 0;
+    const ScoreRow* score_rows = nullptr;
+    const RowScore* scores = nullptr;
+    const TopLogit* top = nullptr;  // [num_scores, max_top]
+  };
 
   int32_t CheckedTop(int32_t top) const {
     QUIRE_CHECK(top >= 0 && top <= options_.max_top) << top << " of " << options_.max_top;
     return top;
   }
 
+  void ClearLists() {
+    draws_.clear();
+    score_rows_.clear();
+    edit_rows_.clear();
+    edits_.clear();
+  }
+
   // Lists as many of the first rows as there is room for, and returns their number.
-  size_t TakeTile(absl::Span<const SampleRow> rows) {
-    edit_rows_.host().clear();
-    edits_.host().clear();
-    draws_.host().clear();
-    score_rows_.host().clear();
+  size_t TakeTurn(absl::Span<const SampleRow> rows) {
+    ClearLists();
     size_t taken = 0;
-    while (taken < rows.size() && draws_.size() < draws_.capacity() && HasRoomFor(rows[taken])) {
+    while (taken < rows.size() && static_cast<int64_t>(taken) < options_.max_rows &&
+           HasRoomFor(rows[taken])) {
       TakeRow(rows[taken++]);
     }
     QUIRE_CHECK_GT(taken, 0U);
@@ -137,8 +161,8 @@ class CudaSampler : public Sampler {
     const size_t vocab = counts_.size();
     size_t most = row.params->logit_bias.size() + std::min(row.banned.size(), vocab);
     if (row.params->HasPenalties()) most += std::min(row.prompt.size() + row.output.size(), vocab);
-    return edit_rows_.size() < edit_rows_.capacity() &&
-           edits_.size() + static_cast<int64_t>(most) <= edits_.capacity();
+    return static_cast<int64_t>(edit_rows_.size()) < options_.max_edited_rows &&
+           static_cast<int64_t>(edits_.size() + most) <= MaxEdits(options_);
   }
 
   void TakeRow(const SampleRow& row) {
@@ -146,8 +170,8 @@ class CudaSampler : public Sampler {
     const bool is_edited = EditsLogits(row);
     const bool is_greedy = params.temperature == 0;
     const auto draw = static_cast<int32_t>(draws_.size());
-    draws_.host().push_back(
-        {.row = is_edited ? edit_rows_.size() : row.logits_row,
+    draws_.push_back(
+        {.row = is_edited ? static_cast<int64_t>(edit_rows_.size()) : row.logits_row,
          .is_edited = is_edited ? 1 : 0,
          .top_k = params.top_k < options_.vocab_size ? params.top_k : 0,
          .scale = is_greedy ? 0.0F : TemperatureScale(params.temperature),
@@ -156,7 +180,7 @@ class CudaSampler : public Sampler {
          .random_bits = RandomBits(params.seed, row.sequence_index, row.output_position)});
     if (is_edited) TakeEdits(row);
     if (row.top_logprobs) {
-      score_rows_.host().push_back(
+      score_rows_.push_back(
           {.row = row.logits_row, .draw = draw, .top = CheckedTop(*row.top_logprobs)});
     }
   }
@@ -174,65 +198,125 @@ class CudaSampler : public Sampler {
     ForEachPenalised(row, absl::MakeSpan(counts_), [&](TokenId id, int32_t count) {
       Edit(id, static_cast<float>(count), edit_row.num_penalties);
     });
-    edit_rows_.host().push_back(edit_row);
+    if (row.pending && params.HasPenalties()) {
+      QUIRE_CHECK(drawn_before_ != nullptr) << "no batch before";
+      edit_row.pending = *row.pending;
+    }
+    edit_rows_.push_back(edit_row);
   }
   void Edit(TokenId id, float value, int32_t& count) {
-    edits_.host().push_back({.id = id, .value = value});
+    edits_.push_back({.id = id, .value = value});
     ++count;
   }
 
+  // Host memory for what goes out and what comes back. Where the batch's is used up, what it has is
+  // waited for.
+  char* TakeHost(size_t bytes) {
+    if (!arena_.HasRoomFor(bytes)) {
+      queue_.Wait();
+      Collect();
+      arena_.TakeBack();
+    }
+    return arena_.Take(bytes);
+  }
+
+  struct Sent {
+    DeviceArray<const DrawRow> draws;
+    DeviceArray<const ScoreRow> score_rows;
+    DeviceArray<const EditRow> edit_rows;
+    DeviceArray<const LogitEdit> edits;
+    const ScoreRow* host_score_rows = nullptr;
+  };
+
+  template <typename T>
+  static DeviceArray<const T> Array(const RecordBlock::Place<T>& place,
+                                    const std::vector<T>& records) {
+    return {place.device, static_cast<int64_t>(records.size())};
+  }
+
+  size_t SentBytes() const {
+    return RecordBytes<DrawRow>(static_cast<int64_t>(draws_.size())) +
+           RecordBytes<ScoreRow>(static_cast<int64_t>(score_rows_.size())) +
+           RecordBytes<EditRow>(static_cast<int64_t>(edit_rows_.size())) +
+           RecordBytes<LogitEdit>(static_cast<int64_t>(edits_.size()));
+  }
+
+  Sent Send(char* host, size_t bytes) {
+    RecordBlock block(host, turn_.sent, bytes);
+    Sent sent;
+    sent.draws = Array(block.Add(draws_), draws_);
+    const auto score_rows = block.Add(score_rows_);
+    sent.score_rows = Array(score_rows, score_rows_);
+    sent.host_score_rows = score_rows.host;
+    sent.edit_rows = Array(block.Add(edit_rows_), edit_rows_);
+    sent.edits = Array(block.Add(edits_), edits_);
+    block.Send(queue_);
+    return sent;
+  }
+
   // Edits, draws and scores what is listed.
-  void DrawTile(const DeviceMatrix& logits) {
-    const DeviceMatrix edited{.data = edited_.data(),
+  void RunDraws(const DeviceMatrix& logits, absl::Span<SampledToken> results) {
+    const auto count = static_cast<int64_t>(results.size());
+    const auto num_scores = static_cast<int64_t>(score_rows_.size());
+    QUIRE_CHECK_LE(num_drawn_ + count, options_.max_draws);
+    int32_t* const tokens = drawn() + num_drawn_;
+    num_drawn_ += count;
+    const size_t sent_bytes = SentBytes(), token_bytes = RecordBytes<int32_t>(count);
+    const size_t score_bytes = num_scores > 0 ? ScoreBytes(options_, num_scores) : 0;
+    char* const host = TakeHost(sent_bytes + token_bytes + score_bytes);
+    const Sent sent = Send(host, sent_bytes);
+    const DeviceMatrix edited{.data = turn_.edited.data(),
                               .dtype = DType::kFloat32,
-                              .rows = edit_rows_.size(),
+                              .rows = sent.edit_rows.size,
                               .cols = options_.vocab_size,
-                              .row_stride = EditedStride()};
-    if (edit_rows_.size() > 0) {
-      edit_rows_.Send(queue_);
-      edits_.Send(queue_);
+                              .row_stride = EditedStride(options_)};
+    if (edited.rows > 0) {
       cuda::EditLogits(queue_, {.logits = logits,
-                                .rows = edit_rows_.array(),
-                                .edits = edits_.array(),
-                                .edited = edited});
+                                .rows = sent.edit_rows,
+                                .edits = sent.edits,
+                                .edited = edited,
+                                .drawn_before = drawn_before_});
     }
-    draws_.Send(queue_);
-    cuda::Draw(
-        queue_,
-        {.logits = logits, .edited = edited, .rows = draws_.array(), .tokens = tokens_.device()});
-    tokens_.Fetch(queue_, draws_.size());
-    if (score_rows_.size() > 0) LaunchScores(logits);
-    queue_.Wait();
+    cuda::Draw(queue_, {.logits = logits, .edited = edited, .rows = sent.draws, .tokens = tokens});
+    auto* const host_tokens = reinterpret_cast<int32_t*>(host + sent_bytes);
+    queue_.CopyToHost(host_tokens, tokens, count * sizeof(int32_t));
+    Read read{.sampled = results, .tokens = host_tokens};
+    if (num_scores > 0) {
+      LaunchScores(logits, sent, tokens, host + sent_bytes + token_bytes, score_bytes, read);
+    }
+    reads_.push_back(read);
   }
 
-  void LaunchScores(const DeviceMatrix& logits) {
-    const int64_t count = score_rows_.size();
-    score_rows_.Send(queue_);
+  void RunScores(const DeviceMatrix& logits, absl::Span<TokenLogprobs> results) {
+    const size_t sent_bytes = SentBytes();
+    const size_t score_bytes = ScoreBytes(options_, static_cast<int64_t>(score_rows_.size()));
+    char* const host = TakeHost(sent_bytes + score_bytes);
+    const Sent sent = Send(host, sent_bytes);
+    Read read{.scored = results};
+    LaunchScores(logits, sent, nullptr, host + sent_bytes, score_bytes, read);
+    reads_.push_back(read);
+  }
+
+  void LaunchScores(const DeviceMatrix& logits, const Sent& sent, const int32_t* tokens, char* host,
+                    size_t bytes, Read& read) {
+    RecordBlock block(host, turn_.fetched, bytes);
+    const auto scores = block.Room<RowScore>(sent.score_rows.size);
+    const auto top = block.Room<TopLogit>(sent.score_rows.size * options_.max_top);
     cuda::Score(queue_, {.logits = logits,
-                         .rows = score_rows_.array(),
-                         .tokens = tokens_.device(),
-                         .scores = scores_.device(),
-                         .top = top_.device(),
+                         .rows = sent.score_rows,
+                         .tokens = tokens,
+                         .scores = scores.device,
+                         .top = top.device,
                          .top_stride = options_.max_top});
-    scores_.Fetch(queue_, count);
-    top_.Fetch(queue_, count * options_.max_top);
+    block.Fetch(queue_);
+    read.num_scores = sent.score_rows.size;
+    read.score_rows = sent.host_score_rows;
+    read.scores = scores.host;
+    read.top = top.host;
   }
 
-  void ReadTile(absl::Span<const SampleRow> rows, absl::Span<SampledToken> results) {
-    int64_t score = 0;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      results[i].token = tokens_.host()[i];
-      if (!rows[i].top_logprobs) continue;
-      if (results[i].token != kNoToken) {
-        ReadScore(score, results[i].logprobs);
-        results[i].token = results[i].logprobs.chosen.token;
-      }
-      ++score;
-    }
-  }
-
-  void ReadScore(int64_t i, TokenLogprobs& result) {
-    const RowScore& score = scores_.host()[i];
+  void ReadScore(const Read& read, int64_t i, TokenLogprobs& result) const {
+    const RowScore& score = read.scores[i];
     result.top.clear();
     result.chosen = {.token = kNoToken};
     if (score.token == kNoToken) return;
@@ -244,35 +328,86 @@ class CudaSampler : public Sampler {
       return TokenLogprob{.token = id, .logprob = static_cast<float>(logit - log_sum)};
     };
     result.chosen = scored(score.token, score.logit);
-    result.top.reserve(score_rows_.host()[i].top);
-    const TopLogit* top = top_.host().data() + i * options_.max_top;
+    result.top.reserve(read.score_rows[i].top);
+    const TopLogit* top = read.top + i * options_.max_top;
     for (int32_t k = 0; k < score.num_top; ++k)
       result.top.push_back(scored(top[k].id, top[k].logit));
   }
 
   DeviceQueue& queue_;
-  const CudaSamplerOptions options_;
+  const CudaSamplerOptions& options_;
+  const TurnMemory& turn_;
   std::vector<int32_t> counts_;  // [V], all zero between uses
-  DeviceBuffer edited_;          // fp32 [max_edited_rows, V]
-  Records<EditRow> edit_rows_;
-  Records<LogitEdit> edits_;
-  Records<DrawRow> draws_;
-  Records<int32_t> tokens_;  // of the draws
-  Records<ScoreRow> score_rows_;
-  Records<RowScore> scores_;
-  Records<TopLogit> top_;  // [scores, max_top]
+  DeviceBuffer drawn_;           // [max_draws]
+  int64_t num_drawn_ = 0;
+  const int32_t* drawn_before_ = nullptr;
+  StagingArena arena_;
+  std::vector<Read> reads_;
+  // Of the turn that is being listed.
+  std::vector<DrawRow> draws_;
+  std::vector<ScoreRow> score_rows_;
+  std::vector<EditRow> edit_rows_;
+  std::vector<LogitEdit> edits_;
+};
+
+class CudaSamplerImpl : public CudaSampler {
+ public:
+  CudaSamplerImpl(DeviceQueue& queue, const CudaSamplerOptions& options)
+      : queue_(queue), options_(options) {}
+
+  absl::Status Reserve(DeviceMemory& memory) {
+    const int64_t edited = options_.max_edited_rows * EditedStride(options_);
+    QUIRE_ASSIGN_OR_RETURN(turn_.edited, memory.Allocate(edited * sizeof(float), kPurpose));
+    QUIRE_ASSIGN_OR_RETURN(turn_.sent, memory.Allocate(MostSent(options_), kPurpose));
+    QUIRE_ASSIGN_OR_RETURN(turn_.fetched, memory.Allocate(MostFetched(options_), kPurpose));
+    for (int slot = 0; slot < options_.slots; ++slot) {
+      QUIRE_RETURN_IF_ERROR(slots_.emplace_back(queue_, options_, turn_).Reserve(memory));
+    }
+    return absl::OkStatus();
+  }
+
+  void Sample(const DeviceMatrix& logits, absl::Span<const SampleRow> rows,
+              absl::Span<SampledToken> results) override {
+    BeginBatch(0);
+    slots_[0].Sample(logits, rows, results);
+    queue_.Wait();
+    Collect(0);
+  }
+  void Score(const DeviceMatrix& logits, absl::Span<const TokenId> targets, int32_t top,
+             absl::Span<TokenLogprobs> results) override {
+    BeginBatch(0);
+    slots_[0].Score(logits, targets, top, results);
+    queue_.Wait();
+    Collect(0);
+  }
+
+  void BeginBatch(int slot) override {
+    const int before = std::exchange(current_, slot);
+    slots_[slot].Begin(before < 0 || before == slot ? nullptr : slots_[before].drawn());
+  }
+  Sampler& slot(int slot) override { return slots_[slot]; }
+  void Collect(int slot) override { slots_[slot].Collect(); }
+  const int32_t* drawn(int slot) const override { return slots_[slot].drawn(); }
+
+ private:
+  DeviceQueue& queue_;
+  const CudaSamplerOptions options_;
+  TurnMemory turn_;
+  std::deque<SlotSampler> slots_;  // they don't move
+  int current_ = -1;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Sampler>> MakeCudaSampler(DeviceQueue& queue, DeviceMemory& memory,
-                                                         const CudaSamplerOptions& options) {
+absl::StatusOr<std::unique_ptr<CudaSampler>> MakeCudaSampler(DeviceQueue& queue,
+                                                             DeviceMemory& memory,
+                                                             const CudaSamplerOptions& options) {
   QUIRE_CHECK(options.vocab_size > 0 && options.vocab_size <= kMaxSampledVocabulary)
       << options.vocab_size;
-  QUIRE_CHECK(options.max_rows > 0 && options.max_edited_rows > 0);
+  QUIRE_CHECK(options.max_rows > 0 && options.max_edited_rows > 0 && options.slots > 0);
   QUIRE_CHECK(options.max_top >= 0 && options.max_top <= kMaxTopLogits) << options.max_top;
-  auto sampler = std::make_unique<CudaSampler>(queue, options);
-  if (absl::Status status = sampler->Reserve(memory); !status.ok()) return status;
+  auto sampler = std::make_unique<CudaSamplerImpl>(queue, options);
+  QUIRE_RETURN_IF_ERROR(sampler->Reserve(memory));
   return sampler;
 }
 

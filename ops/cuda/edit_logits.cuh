@@ -12,6 +12,7 @@
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/index.cuh"
 #include "core/cuda/primitives/numbers.cuh"
+#include "core/cuda/primitives/shared.cuh"
 #include "core/cuda/primitives/target.cuh"
 #include "ops/cuda/records.cuh"
 #include "ops/cuda/sampler_args.h"
@@ -30,6 +31,7 @@ struct EditLogitsParams {
   Global<const LogitEdit> edits;
   Global<float> edited;
   int64_t edited_stride;
+  Global<const int32_t> drawn_before;
 };
 
 // Each product is rounded by itself, and so is each difference.
@@ -42,6 +44,9 @@ QUIRE_DEVICE float Penalised(float y, float count, const EditRow& row) {
 // Block (i, piece): ids [piece * kEditPiece, ...) of edited row i.
 QUIRE_KERNEL(kEditThreads, 4)
 void EditLogitsKernel(EditLogitsParams p) {
+  SharedMemory memory;
+  const Shared<int> pending_is_listed = memory.Take<int>(1);
+  if (ThreadIndex() == 0) pending_is_listed.Store(0, 0);
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
   const EditRow row = LoadRecord(p.rows, BlockX());
@@ -60,13 +65,22 @@ void EditLogitsKernel(EditLogitsParams p) {
       const LogitEdit edit = LoadRecord(p.edits, next + i);
       DeviceCheck(edit.id >= 0 && edit.id < p.size);
       if (edit.id < begin || edit.id >= end) continue;
-      edited.Store(edit.id, change(edited.Load(edit.id), edit.value));
+      edited.Store(edit.id, change(edited.Load(edit.id), edit));
     }
     next += count;
   };
-  apply(row.num_biases, [](float y, float bias) { return y + bias; });
-  apply(row.num_bans, [](float, float) { return kMinusInfinity; });
-  apply(row.num_penalties, [&](float y, float count) { return Penalised(y, count, row); });
+  apply(row.num_biases, [](float y, const LogitEdit& edit) { return y + edit.value; });
+  apply(row.num_bans, [](float, const LogitEdit&) { return kMinusInfinity; });
+  const int pending = row.pending < 0 ? -1 : p.drawn_before.Load(row.pending);
+  apply(row.num_penalties, [&](float y, const LogitEdit& edit) {
+    const bool again = edit.id == pending;
+    if (again) pending_is_listed.Store(0, 1);
+    return Penalised(y, again ? edit.value + 1.0F : edit.value, row);
+  });
+  BlockBarrier();
+  if (ThreadIndex() == 0 && pending >= begin && pending < end && pending_is_listed.Load(0) == 0) {
+    edited.Store(pending, Penalised(edited.Load(pending), 1.0F, row));
+  }
 }
 
 // args.rows.size of them.
@@ -80,10 +94,12 @@ void LaunchEditLogits(Launcher& launcher, const EditLogitsArgs& args) {
       .edits = Global<const LogitEdit>(args.edits.data),
       .edited = Global<float>(static_cast<float*>(args.edited.data)),
       .edited_stride = args.edited.row_stride,
+      .drawn_before = Global<const int32_t>(args.drawn_before),
   };
   launcher.Launch({.name = "edit_logits",
                    .grid = {.x = args.rows.size, .y = CeilDiv(args.logits.cols, kEditPiece)},
                    .threads = kEditThreads,
+                   .shared_bytes = SharedBytes<int>(1),
                    .overlaps_earlier = true},
                   &EditLogitsKernel, params);
 }

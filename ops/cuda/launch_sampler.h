@@ -8,6 +8,7 @@
 namespace quire::cuda {
 
 void EditLogits(DeviceQueue& queue, const EditLogitsArgs& args);
+void TakeDrawn(DeviceQueue& queue, const TakeDrawnArgs& args);
 void Draw(DeviceQueue& queue, const DrawArgs& args);
 void Score(DeviceQueue& queue, const ScoreArgs& args);
 

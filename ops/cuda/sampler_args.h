@@ -22,7 +22,7 @@ struct alignas(8) LogitEdit {
 
 // One row to edit: row i of EditLogitsArgs::edited becomes y of logits row `logits_row`. Its edits
 // are edits[first_edit ..]: biases, then bans, then penalties. Ids are distinct among the biases
-// and among the penalties.
+// and among the penalties, which know nothing of a pending token.
 struct alignas(16) EditRow {
   int64_t logits_row = 0;
   int32_t first_edit = 0;
@@ -32,6 +32,7 @@ struct alignas(16) EditRow {
   float repetition_penalty = 1.0F;
   float frequency_penalty = 0.0F;
   float presence_penalty = 0.0F;
+  int32_t pending = -1;  // the output's last token is drawn_before[pending], if that is one
 };
 
 struct EditLogitsArgs {
@@ -39,6 +40,15 @@ struct EditLogitsArgs {
   DeviceArray<const EditRow> rows;     // [N]
   DeviceArray<const LogitEdit> edits;  //
   DeviceMatrix edited;                 // fp32 [at least N, V], written
+  // What is drawn last as a row's token; -1: none.
+  const int32_t* drawn_before = nullptr;
+};
+
+// ids[t] becomes the token drawn[sources[t]], or 0 where that is none; a source of -1 leaves it.
+struct TakeDrawnArgs {
+  DeviceArray<const int32_t> sources;  // [T]
+  const int32_t* drawn = nullptr;
+  int32_t* ids = nullptr;  // [T]
 };
 
 // One token to draw, from logits row `row`, or from edited row `row`.

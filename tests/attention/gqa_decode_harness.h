@@ -72,7 +72,7 @@ inline GqaDecodePlanArgs PlanArgs(const GqaParams& params, const AttentionBatch&
   for (int64_t e = 0; e < batch.kv_len.size; ++e) {
     longest = std::max<int64_t>(longest, batch.kv_len.data[e]);
   }
-  args.max_splits = GqaDecodeMaxSplits(longest, args.window, args.prefix_tokens);
+  args.max_items = args.num_rows * GqaDecodeMaxSplits(longest, args.window, args.prefix_tokens);
   return args;
 }
 
@@ -126,13 +126,13 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
   const int64_t rows = run.first_rows < 0 ? params.qkv.rows : run.first_rows;
   GqaDecodeArgs args = DecodeArgs(params, batch);
   args.plan = PlanArgs(params, batch, rows);
-  args.plan.max_splits += run.more_splits;
+  args.plan.max_items += rows * run.more_splits;
   args.max_blocks = run.max_blocks;
   const emulation::GlobalBuffer<int32_t> plan("plan",
-                                              GqaDecodePlanSize(rows, args.plan.max_splits));
+                                              GqaDecodePlanSize(rows, args.plan.max_items));
   const emulation::GlobalBuffer<float> workspace(
       "workspace",
-      GqaDecodeWorkspaceSize(rows, args.plan.max_splits, args.num_heads, params.shape.value_dim));
+      GqaDecodeWorkspaceSize(args.plan.max_items, args.num_heads, params.shape.value_dim));
   args.plan.plan = plan.data();
   args.workspace = workspace.data();
 

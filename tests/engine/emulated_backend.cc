@@ -14,6 +14,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
                                                      const ModelConfig& model) {
   CudaDevice device;
   device.name = "emulated";
+  device.multiprocessors = 2;  // blocks of some kernels take turns
   auto memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
   device.queue = std::make_unique<emulation::EmulatedQueue>(
       emulation::EmulationOptions{.detect_races = false});
