@@ -251,6 +251,18 @@ void Engine::BeginDrain() {
   draining_ = true;
 }
 
+void Engine::Abandon(const absl::Status& status) {
+  if (std::this_thread::get_id() != thread_.get_id()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    stopping_ = true;
+  }
+  Admit();
+  FailAll(status);
+  Emit();
+}
+
 bool Engine::AwaitIdle(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto is_idle = [&] { return live_requests_ == 0 && unread_submissions_ == 0; };

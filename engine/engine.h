@@ -104,6 +104,10 @@ class Engine {
   void BeginDrain();
   // Ends every live request with `status`.
   void EndAll(const absl::Status& status);
+  // For a device that is lost: ends every live request with `status` here and now, and takes no new
+  // one. On the engine's thread, within its executor, which never returns; on another nothing
+  // happens.
+  void Abandon(const absl::Status& status);
   // Whether no request lives, waiting until then or until `deadline` (of SteadyNow).
   bool AwaitIdle(absl::Time deadline);
 

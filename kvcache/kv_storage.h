@@ -16,8 +16,8 @@ namespace quire {
 struct KvGroupStorage {
   KvPageLayout layout;
   int num_layers = 0;
-  int32_t num_blocks = 0;     // that sequences take and give back
-  int32_t shared_blocks = 0;  // beyond them: what the model itself keeps for all sequences
+  int32_t num_blocks = 0;      // that sequences take and give back
+  int32_t shared_blocks = 0;   // beyond them: what the model itself keeps for all sequences
   int32_t padding_blocks = 0;  // beyond these: of rows that belong to no sequence
 
   int64_t total_blocks() const { return int64_t{num_blocks} + shared_blocks + padding_blocks; }

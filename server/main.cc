@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/device_failure.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/status_macros.h"
@@ -59,6 +60,7 @@ void LogModel(LoadedModel& model) {
   Log(absl::StrFormat("%s in %s on %s; memory: %stotal %.1f MiB", config.architecture,
                       std::string(DTypeName(model.act_dtype())), model.device(), plan,
                       static_cast<double>(total) / 0x1p20));
+  if (!model.executor().empty()) Log(model.executor());
   Log(absl::StrCat("a sequence may have ", model.engine().capacity_tokens(), " tokens; ",
                    model.engine().config().scheduler.max_num_sequences, " run at once; ",
                    model.kv_bytes_per_token(), " KV bytes per token"));
@@ -83,6 +85,17 @@ void Drain(const ServerFlags& flags, Services& services, GrpcServer& server) {
   server.Shutdown();
 }
 
+// Clients hear of a lost device before the process ends.
+void EndStreamsWithTheDevice(Services& services, GrpcServer& server) {
+  SetDeviceFailureHandler([&](const std::string& line) {
+    services.draining = true;
+    server.StopBeingReady();
+    services.engine().Abandon(
+        absl::UnavailableError(absl::StrCat("the server has lost its device: ", line)));
+    services.live_requests.AwaitNone(SteadyNow() + kLastWrites);
+  });
+}
+
 absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   const absl::Time start = SteadyNow();
   // What can be wrong is said before the long part.
@@ -104,12 +117,14 @@ absl::Status Serve(const ServerFlags& flags, EndSignals& signals) {
   services.started = SteadyNow();
   QUIRE_ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
                          GrpcServer::Start(services, flags.listen));
+  EndStreamsWithTheDevice(services, *server);
   Log(absl::StrFormat("ready in %.2f s", absl::ToDoubleSeconds(SteadyNow() - start)));
   signals.StartServing();
   std::printf("quire-server ready on %s\n", server->address().c_str());
   std::fflush(stdout);
   signals.Await();
   Drain(flags, services, *server);
+  SetDeviceFailureHandler(nullptr);
   services.tokenizer_workers.Stop();  // their tasks submit to the engine
   model.reset();                      // joins the engine's thread
   Log("stopped");

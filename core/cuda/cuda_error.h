@@ -1,24 +1,12 @@
 // Errors of the CUDA runtime. What lack of memory causes is an absl::Status. All others come from a
-// bug or a broken device and lose the device's context, with all that is in it: the process ends
-// with one line and exit code 70.
+// bug or a broken device and lose the device's context, with all that is in it (device_failure.h).
 #ifndef QUIRE_CORE_CUDA_CUDA_ERROR_H_
 #define QUIRE_CORE_CUDA_CUDA_ERROR_H_
 
 #include <cuda_runtime_api.h>
 
-#include <functional>
-#include <string>
-
 namespace quire {
 
-inline constexpr int kCudaErrorExitCode = 70;  // EX_SOFTWARE of sysexits.h
-
-// What is done once before the process ends, with the line that it will print: live requests are
-// failed with it. It must not touch the device. Set before the first call of the device.
-void SetCudaFailureHandler(std::function<void(const std::string& line)> handler);
-
-// Ends the process without running destructors, which would call the device. Thread-safe: the first
-// caller prints and ends it, others wait for the end.
 [[noreturn]] void EndAfterCudaError(cudaError_t error, const char* what, const char* file,
                                     int line);
 

@@ -128,8 +128,7 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
   args.plan = PlanArgs(params, batch, rows);
   args.plan.max_items += rows * run.more_splits;
   args.max_blocks = run.max_blocks;
-  const emulation::GlobalBuffer<int32_t> plan("plan",
-                                              GqaDecodePlanSize(rows, args.plan.max_items));
+  const emulation::GlobalBuffer<int32_t> plan("plan", GqaDecodePlanSize(rows, args.plan.max_items));
   const emulation::GlobalBuffer<float> workspace(
       "workspace",
       GqaDecodeWorkspaceSize(args.plan.max_items, args.num_heads, params.shape.value_dim));

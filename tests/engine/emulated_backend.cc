@@ -1,5 +1,7 @@
 // MakeBackend of programs that link this in the place of engine/make_backend.cc: the CUDA backend
 // over the emulation of its device, whatever the options say.
+#include "tests/engine/emulated_backend.h"
+
 #include <memory>
 #include <utility>
 
@@ -8,6 +10,11 @@
 #include "engine/cuda/cuda_backend.h"
 
 namespace quire {
+namespace testing {
+
+std::atomic<emulation::EmulatedQueue*> latest_emulated_queue = nullptr;
+
+}  // namespace testing
 
 // Races in shared memory are for the kernels' own tests: looking for them takes most of the time.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options,
@@ -18,6 +25,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
   auto memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
   device.queue = std::make_unique<emulation::EmulatedQueue>(
       emulation::EmulationOptions{.detect_races = false});
+  testing::latest_emulated_queue = static_cast<emulation::EmulatedQueue*>(device.queue.get());
   memory->WaitFor(*device.queue);
   device.memory = std::move(memory);
   return MakeCudaBackend(std::move(device), options, model);

@@ -12,6 +12,7 @@
 #include "core/cpu/thread_pool.h"
 #include "core/cuda/emulation/emulated_memory.h"
 #include "core/cuda/emulation/emulated_queue.h"
+#include "core/cuda/emulation/global_memory.h"
 #include "gtest/gtest.h"
 #include "ops/cpu/cpu_sampler.h"
 #include "ops/cuda/cuda_sampler.h"
@@ -66,6 +67,12 @@ std::unique_ptr<Sampler> MakeEmulated(int64_t vocab, const EmulationOptions& emu
                                                               .max_edited_rows = (max_rows + 3) / 4,
                                                               .max_edits = 64},
                                            emulation);
+}
+
+emulation::GlobalRegion Region(const char* name, const std::vector<int32_t>& numbers) {
+  return emulation::GlobalRegion(name, const_cast<int32_t*>(numbers.data()),
+                                 static_cast<int64_t>(numbers.size() * sizeof(int32_t)),
+                                 emulation::GlobalRegion::ByteState::kWritten);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -206,6 +213,66 @@ TEST(CudaSamplerTest, ScoresWhatTheCpuScores) {
       for (size_t i = 0; i < want.size(); ++i) ExpectSame(got[i], want[i]);
     }
   }
+}
+
+// Law: a batch that begins before the one before has been collected reads its tokens on the device,
+// and draws what it would draw if the host had told them.
+TEST(CudaSamplerTest, PenaltiesCountATokenThatOnlyTheDeviceKnows) {
+  std::mt19937_64 random(16);
+  for (const int64_t vocab : {6, 60, 9000}) {  // of several pieces, and so few that ids repeat
+    EmulatedMemory memory;
+    EmulatedQueue queue({.seed = static_cast<uint32_t>(vocab % 4)});
+    const auto sampler = MakeCudaSampler(queue, memory,
+                                         {.vocab_size = vocab,
+                                          .max_rows = 7,
+                                          .max_edited_rows = 3,
+                                          .max_edits = 64,
+                                          .slots = 2,
+                                          .max_draws = 30})
+                             .value();
+    Batch first = RandomBatch(random, vocab, 30, 0, 0);
+    Batch second = RandomBatch(random, vocab, 30, 0, 0);
+    const EmulatedMatrix first_memory("first", first.logits(), EmulatedMatrix::kInput);
+    const EmulatedMatrix second_memory("second", second.logits(), EmulatedMatrix::kInput);
+    for (size_t i = 0; i < second.rows.size(); ++i) {
+      second.params[i].frequency_penalty = 1.5F;
+      second.params[i].repetition_penalty = i % 2 == 0 ? 1.0F : 3.0F;
+      second.rows[i].pending = static_cast<int32_t>(29 - i);
+    }
+    std::vector<SampledToken> drawn(30), got(30);
+    sampler->BeginBatch(0);
+    sampler->slot(0).Sample(first.logits(), first.rows, absl::MakeSpan(drawn));
+    sampler->BeginBatch(1);
+    sampler->slot(1).Sample(second.logits(), second.rows, absl::MakeSpan(got));
+    queue.Wait();
+    sampler->Collect(0);
+    sampler->Collect(1);
+    Batch told = second;
+    for (size_t i = 0; i < told.rows.size(); ++i) {
+      const TokenId token = drawn[29 - i].token;
+      if (token != kNoToken) told.outputs[i].push_back(token);
+      told.rows[i].output = told.outputs[i];
+      told.rows[i].params = &told.params[i];
+      told.rows[i].prompt = told.prompts[i];
+      told.rows[i].banned = told.bans[i];
+      told.rows[i].pending.reset();
+    }
+    const std::vector<SampledToken> want = Draws(*MakeEmulated(vocab), told);
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i].token, want[i].token) << i;
+  }
+}
+
+TEST(CudaSamplerTest, IdsAreTakenFromDraws) {
+  EmulatedMemory memory;
+  EmulatedQueue queue;
+  const std::vector<int32_t> sources = {-1, 2, 0, -1, 1}, drawn = {40, -1, 42};
+  std::vector<int32_t> ids = {7, 0, 0, 8, 0};
+  const emulation::GlobalRegion regions[] = {Region("sources", sources), Region("drawn", drawn),
+                                             Region("ids", ids)};
+  cuda::TakeDrawn(queue,
+                  {.sources = {sources.data(), 5}, .drawn = drawn.data(), .ids = ids.data()});
+  queue.Wait();
+  EXPECT_EQ(ids, (std::vector<int32_t>{7, 42, 40, 8, 0}));
 }
 
 TEST(CudaSamplerTest, NoRowsAreNoWork) {

@@ -18,8 +18,8 @@ const char kReady[] = "quire-server ready on ";
 
 }  // namespace
 
-ServerProcess::ServerProcess(std::vector<std::string> args) {
-  args.insert(args.begin(), QUIRE_BINARY_DIR "/server/quire-server");
+ServerProcess::ServerProcess(std::vector<std::string> args, const std::string& binary) {
+  args.insert(args.begin(), QUIRE_BINARY_DIR "/" + binary);
   if (std::find(args.begin(), args.end(), "--listen") == args.end()) {
     args.insert(args.end(), {"--listen", "127.0.0.1:0"});
   }

@@ -15,9 +15,10 @@ namespace quire::testing {
 // Killed with its owner.
 class ServerProcess {
  public:
-  // Starts quire-server with `args` (and --listen 127.0.0.1:0, if they don't say where), and waits
-  // for its ready line or its end.
-  explicit ServerProcess(std::vector<std::string> args);
+  // Starts quire-server (or another binary of the build) with `args` (and --listen 127.0.0.1:0, if
+  // they don't say where), and waits for its ready line or its end.
+  explicit ServerProcess(std::vector<std::string> args,
+                         const std::string& binary = "server/quire-server");
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
   ~ServerProcess();

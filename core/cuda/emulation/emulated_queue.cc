@@ -101,6 +101,7 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> EmulatedQueue::Record(absl::Functio
 }
 
 void EmulatedQueue::Run(const DeviceGraph& graph) {
+  ++graph_runs_;
   for (const Work& work : static_cast<const Graph&>(graph).work) Add(work);
 }
 

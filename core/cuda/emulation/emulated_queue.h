@@ -33,6 +33,8 @@ class EmulatedQueue : public DeviceQueue {
   absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(absl::FunctionRef<void()> work) override;
   void Run(const DeviceGraph& graph) override;
 
+  int64_t graph_runs() const { return graph_runs_; }
+
   // Does all work so far, and tells of the first fault.
   const absl::Status& Finish();
 
@@ -49,6 +51,7 @@ class EmulatedQueue : public DeviceQueue {
   Mark done_ = 0;              // pieces of work
   Graph* recorded_ = nullptr;  // what Record records
   std::map<const char*, size_t> staging_;
+  int64_t graph_runs_ = 0;
 };
 
 }  // namespace quire::emulation

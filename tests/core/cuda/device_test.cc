@@ -96,17 +96,5 @@ TEST(CudaErrorDeathTest, EndsTheProcessWithOneLineAndItsCode) {
               "context is lost, the process ends\n$");
 }
 
-TEST(CudaErrorDeathTest, TellsTheHandlerOnceBeforeTheEnd) {
-  EXPECT_EXIT(
-      {
-        SetCudaFailureHandler([](const std::string& line) {
-          std::fprintf(stderr, "handled %zu\n", line.size());
-          QUIRE_CUDA_CHECK(cudaErrorIllegalAddress);  // as the handler's own clean-up may
-        });
-        QUIRE_CUDA_CHECK(cudaErrorLaunchFailure);
-      },
-      ::testing::ExitedWithCode(70), "cudaErrorLaunchFailure.*\nhandled [0-9]+\n$");
-}
-
 }  // namespace
 }  // namespace quire
