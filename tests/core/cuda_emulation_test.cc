@@ -231,6 +231,37 @@ TEST(CudaEmulation, FindsANamedBarrierThatIsCountedDifferently) {
               AllOf(HasSubstr("cannot go on"), HasSubstr("threads 0-31 wait at named barrier 3")));
 }
 
+TEST(CudaEmulation, FindsAMissingWaitForEarlierKernels) {
+  LaunchShape overlapping = Shape(64);
+  overlapping.overlaps_earlier = true;
+  const GlobalBuffer<float> buffer("buffer", Iota(64));
+  const Global<float> memory(buffer.data());
+  const auto load = [&] { memory.Load(ThreadIndex()); };
+  const auto store = [&] { memory.Store(ThreadIndex(), 1.0F); };
+  const auto waiting = [](auto call) {
+    return [call] {
+      WaitForEarlierKernels();
+      call();
+    };
+  };
+  EXPECT_EQ(FaultOf(overlapping,
+                    [&] {
+                      load();  // as weights are: no kernel has written it
+                      WaitForEarlierKernels();
+                    }),
+            "");
+  EXPECT_THAT(FaultOf(overlapping, store), HasSubstr("writes before it has waited"));
+  EXPECT_EQ(FaultOf(overlapping, waiting(store)), "");
+  EXPECT_THAT(FaultOf(overlapping, load), HasSubstr("before it has waited"));
+  EXPECT_EQ(FaultOf(overlapping, waiting(load)), "");
+  EXPECT_EQ(FaultOf(Shape(64), load), "");  // overlaps nothing
+  EXPECT_THAT(FaultOf(overlapping,
+                      [&] {
+                        if (ThreadIndex() < 40) WaitForEarlierKernels();
+                      }),
+              HasSubstr("leaves the kernel without a wait"));
+}
+
 TEST(CudaEmulation, FindsADivergentBlockBarrier) {
   EXPECT_THAT(FaultOf(Shape(64),
                       [] {

@@ -40,6 +40,7 @@ void Block::Start(const LaunchShape& shape, GridShape index, bool detect_races, 
     thread.index = i;
     thread.copies.clear();
     thread.committed_groups = 0;
+    thread.waits_for_earlier = shape.overlaps_earlier;
     thread.fibre.Start(run, &thread);
     MakeReady(thread);
   }
@@ -145,6 +146,9 @@ void Block::MeetLanes(const Thread& thread, uint32_t mask) {
 std::string Block::Leave(Thread& thread) {
   thread.state = Thread::State::kLeft;
   ++left_;
+  if (thread.waits_for_earlier) {
+    return "leaves the kernel without a wait for those before it, which later ones rely on";
+  }
   if (!thread.copies.empty()) {
     return "leaves the kernel with an asynchronous copy that it has not waited for";
   }

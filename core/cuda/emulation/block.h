@@ -40,6 +40,7 @@ struct Thread {
   CompleteCollective complete = nullptr;
   std::vector<PendingCopy> copies;  // oldest first
   int64_t committed_groups = 0;
+  bool waits_for_earlier = false;  // kernels, before it may touch global memory
   Fibre fibre;
 };
 

@@ -66,6 +66,17 @@ std::string GlobalRegion::Write(const void* address, int64_t bytes) {
   return {};
 }
 
+bool GlobalRegion::IsOfKernels(const void* address) {
+  std::string fault;
+  const GlobalRegion* region = Containing(address, 1, &fault);
+  return region != nullptr && region->is_of_kernels_;
+}
+
+void GlobalRegion::NoteKernelWrite(const void* address) {
+  std::string fault;
+  if (GlobalRegion* region = Containing(address, 1, &fault)) region->is_of_kernels_ = true;
+}
+
 GlobalRegion* GlobalRegion::Containing(const void* address, int64_t bytes, std::string* fault) {
   const auto* begin = static_cast<const char*>(address);
   const auto holds = [&](const GlobalRegion* region) {

@@ -30,6 +30,10 @@ class GlobalRegion {
   // bytes written.
   static std::string Read(const void* address, int64_t bytes);
   static std::string Write(const void* address, int64_t bytes);
+  // Whether [address] is in a region that a kernel has written to, once NoteKernelWrite has said
+  // so.
+  static bool IsOfKernels(const void* address);
+  static void NoteKernelWrite(const void* address);
 
  private:
   static GlobalRegion* Containing(const void* address, int64_t bytes, std::string* fault);
@@ -38,6 +42,7 @@ class GlobalRegion {
   std::string name_;
   char* data_;
   std::vector<ByteState> states_;
+  bool is_of_kernels_ = false;
 };
 
 }  // namespace quire::emulation

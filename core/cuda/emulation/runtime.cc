@@ -260,17 +260,33 @@ void ChangeShared(int64_t offset, int bytes, void (*change)(void* at, void* cont
   change(at, context);
 }
 
+void WaitForEarlierKernels() { Self().waits_for_earlier = false; }
+
+namespace {
+
+// What no kernel writes to (weights) may be read earlier.
+void CheckWaited(const Thread& self, const void* read, Place place) {
+  if (self.waits_for_earlier && GlobalRegion::IsOfKernels(read)) {
+    Fail("reads what kernels write before it has waited for those that it overlaps", place);
+  }
+}
+
+}  // namespace
+
 void ReadGlobal(const void* address, void* out, int bytes, Place place) {
   CheckAligned(address, bytes, place);
-  Self();
+  CheckWaited(Self(), address, place);
   FailIf(GlobalRegion::Read(address, bytes), place);
   std::memcpy(out, address, bytes);
 }
 
 void WriteGlobal(void* address, const void* in, int bytes, Place place) {
   CheckAligned(address, bytes, place);
-  Self();
+  if (Self().waits_for_earlier) {
+    Fail("writes before it has waited for the kernels that it overlaps", place);
+  }
   FailIf(GlobalRegion::Write(address, bytes), place);
+  GlobalRegion::NoteKernelWrite(address);
   std::memcpy(address, in, bytes);
 }
 
@@ -287,6 +303,7 @@ void CopyAsync(int64_t offset, const void* source, int bytes, int source_bytes, 
     Fail(absl::StrCat("copies ", source_bytes, " bytes into ", bytes), place);
   }
   Thread& self = Self();
+  if (source_bytes > 0) CheckWaited(self, source, place);
   FailIf(self.block->BeginCopy(self, {offset, source, bytes, source_bytes, self.committed_groups}),
          place);
 }

@@ -39,7 +39,10 @@ void WriteShared(int64_t offset, const void* in, int bytes, Place place);
 void ChangeShared(int64_t offset, int bytes, void (*change)(void* at, void* context), void* context,
                   Place place);
 
-// Global memory.
+// Global memory. A thread of a launch that overlaps earlier ones waits for them before it touches
+// what kernels write, and before it leaves: a later kernel that waits for this one takes it that
+// they are done.
+void WaitForEarlierKernels();
 void ReadGlobal(const void* address, void* out, int bytes, Place place);
 void WriteGlobal(void* address, const void* in, int bytes, Place place);
 // Lets other threads go on: what waits for global memory to change calls it.

@@ -48,7 +48,9 @@ QUIRE_DEVICE void WarpBarrier(uint32_t mask = kAllLanes,
 // A grid launched with LaunchShape::overlaps_earlier waits here until the kernels before it in the
 // stream are done and what they wrote is there (programmatic dependent launch).
 QUIRE_DEVICE void WaitForEarlierKernels() {
-#if !QUIRE_EMULATED && (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900)
+#if QUIRE_EMULATED
+  emulation::WaitForEarlierKernels();
+#elif !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
