@@ -77,6 +77,7 @@ class AbsorbedBlock {
     products_.LoadQueries(row_, first_head_);
     ClearPads();
     Clear(sums_);
+    QUIRE_NO_UNROLL
     for (int split = first_split; split < end_split; ++split) RunSplit(split, end_split);
     if (whole_) {
       StoreOut();
@@ -123,6 +124,7 @@ class AbsorbedBlock {
       copy_.Find(p_.pages, table_, TileBegin(first), keys_);
       StartCopy(first, block_last);
     }
+    QUIRE_NO_UNROLL
     for (int tile = first; tile < last; ++tile) {
       float rope[kWarpHeads] = {};
       const bool seen = TileBegin(tile) + LaneIndex() < keys_;

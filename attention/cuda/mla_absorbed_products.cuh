@@ -117,6 +117,7 @@ class MmaProducts {
   QUIRE_DEVICE float RopeScore(const Numbers& q, int64_t row, int64_t q_dim, int64_t token,
                                int key) const {
     float sum = 0.0F;
+    QUIRE_NO_UNROLL
     for (int d = 0; d < p_.shape.rope_dim; d += 2) {
       const uint32_t k =
           p_.pages.words.Load(token + int64_t{(key + d) / 2} * p_.pages.block_tokens);
