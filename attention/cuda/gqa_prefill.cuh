@@ -153,6 +153,7 @@ void LaunchGqaPrefillOf(Launcher& launcher, const GqaPrefillArgs& args) {
   shape.grid.y = NumRowTiles(args.qkv.rows - args.first_row, args.num_entries, Config::kRows);
   shape.threads = Config::kThreads;
   shape.shared_bytes = TileStages<Layout>::Bytes() + Config::SharedQueryBytes();
+  static_assert(TileStages<Layout>::Bytes() + Config::SharedQueryBytes() <= kLeastSharedBytes);
   launcher.Launch(shape,
                   params.rules.ChangeScores() ? &GqaPrefillKernel<Config, true>
                                               : &GqaPrefillKernel<Config, false>,

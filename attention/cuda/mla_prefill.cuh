@@ -398,6 +398,7 @@ void LaunchMlaPrefill(Launcher& launcher, const MlaPrefillArgs& args) {
     return LaunchMlaPrefillFma<bf16>(launcher, args);
   }
   const auto launch = [&]<typename Block>(Block*) {
+    static_assert(Block::SharedBytesOf() <= kLeastSharedBytes);
     launcher.Launch(
         LaunchShape{.name = "mla_prefill",
                     .grid = {.x = CountPieceBlocks<PieceRows<kPrefillRows>>(args.pieces),

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "core/cuda/cuda_error.h"
+#include "core/cuda/device_limits.h"
 #include "core/cuda/device_queue.h"
 
 namespace quire {
@@ -20,6 +21,8 @@ class CudaStream : public DeviceQueue {
   CudaStream& operator=(const CudaStream&) = delete;
 
   cudaStream_t get() const { return stream_; }
+  // Of the device that was current when it was made.
+  const DeviceLimits& limits() const { return limits_; }
 
   void Wait() override { QUIRE_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
   void CopyToDevice(void* device, const void* host, size_t bytes) override {
@@ -31,6 +34,7 @@ class CudaStream : public DeviceQueue {
 
  private:
   cudaStream_t stream_ = nullptr;
+  DeviceLimits limits_ = ReadDeviceLimits();
 };
 
 }  // namespace quire

@@ -1,13 +1,23 @@
 // MakeBackend of programs that link this in the place of engine/make_backend.cc: the CUDA backend
 // over the emulation of its device, whatever the options say.
+#include "tests/engine/emulated_backend.h"
+
 #include <memory>
 #include <utility>
 
 #include "core/cuda/emulation/emulated_memory.h"
 #include "core/cuda/emulation/emulated_queue.h"
+#include "core/cuda/launch_shape.h"
 #include "engine/cuda/cuda_backend.h"
 
 namespace quire {
+namespace {
+
+size_t shared_bytes = kMaxSharedBytes;
+
+}  // namespace
+
+void testing::SetEmulatedSharedBytes(size_t bytes) { shared_bytes = bytes; }
 
 // Races in shared memory are for the kernels' own tests: looking for them takes most of the time.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& options,
@@ -16,7 +26,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
   device.name = "emulated";
   device.memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
   device.queue = std::make_unique<emulation::EmulatedQueue>(
-      emulation::EmulationOptions{.detect_races = false});
+      emulation::EmulationOptions{.detect_races = false, .max_shared_bytes = shared_bytes});
   return MakeCudaBackend(std::move(device), options, model);
 }
 
