@@ -3,7 +3,7 @@
 set(QUIRE_WITH_CUDA AUTO CACHE STRING "The CUDA backend: ON, OFF, or AUTO (ON where nvcc is found)")
 set_property(CACHE QUIRE_WITH_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(QUIRE_CUDA_ARCHITECTURES "90a" CACHE STRING
-    "GPUs to compile kernels for, by compute capability: a list such as 90a;100a")
+    "GPUs to compile kernels for, by compute capability: a list such as 80;90a;100a")
 
 set(QUIRE_CUDA_FOUND OFF)
 if(NOT QUIRE_WITH_CUDA MATCHES "^(AUTO|ON|OFF)$")

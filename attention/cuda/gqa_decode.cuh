@@ -97,8 +97,10 @@ struct DecodeMemory {
     return {queries, rings, most, totals, scratch};
   }
   static constexpr size_t Bytes() {
+    return SharedBytes<uint32_t>(kDecodeWarps * TileShape::kRingWords) + BytesBesideRings();
+  }
+  static constexpr size_t BytesBesideRings() {
     return SharedBytes<Act>(kDecodeHeads * Warp::kQueryStride) +
-           SharedBytes<uint32_t>(kDecodeWarps * TileShape::kRingWords) +
            2 * SharedBytes<float>(kDecodeWarps * kDecodeHeads) +
            SharedBytes<float>(kDecodeWarps * Warp::kScratch);
   }
@@ -190,7 +192,7 @@ QUIRE_DEVICE void AttendDecodeSplit(const DecodeParams<typename Warp::Act>& p,
 
 // Block b: the plan's items times KV heads times blocks of query heads, every GridX()-th from b on.
 template <typename Warp>
-QUIRE_KERNEL(kDecodeThreads, 2)
+QUIRE_KERNEL(kDecodeThreads, Warp::Tiles::Shape::kValueCols <= 64 ? 3 : 2)
 void GqaDecodeKernel(DecodeParams<typename Warp::Act> p) {
   const DecodeMemory<Warp> memory = DecodeMemory<Warp>::Take();
   WaitForEarlierKernels();
@@ -243,6 +245,7 @@ void LaunchGqaDecodeOf(Launcher& launcher, const GqaDecodeArgs& args) {
   };
   int64_t blocks = plan.max_items * layout.num_kv_heads * params.head_blocks;
   if (args.max_blocks > 0 && blocks > args.max_blocks) blocks = args.max_blocks;
+  static_assert(DecodeMemory<Warp>::Bytes() <= kMaxSharedBytes);
   launcher.Launch({.name = "gqa_decode",
                    .grid = {.x = blocks},
                    .threads = kDecodeThreads,
@@ -257,6 +260,40 @@ void LaunchGqaDecodeOf(Launcher& launcher, const GqaDecodeArgs& args) {
                   &GqaDecodeCombineKernel<Act>,
                   DecodeCombineParams<Act>{plan, params.workspace, params.output});
 }
+
+// Stages of a block that has `room` bytes. Form::Warp is a template of them.
+template <typename Form>
+constexpr int DecodeStages(size_t room) {
+  using AnyWarp = typename Form::template Warp<3>;
+  using TileShape = typename AnyWarp::Tiles::Shape;
+  const auto fit =
+      static_cast<int>((room - DecodeMemory<AnyWarp>::BytesBesideRings()) / TileShape::kStageBytes);
+  return fit < TileShape::kMostStages ? fit : TileShape::kMostStages;
+}
+
+// Devices of less than the most have blocks for the least: two share a multiprocessor of 164 KiB.
+template <typename Form, typename Launcher>
+void LaunchGqaDecodeForm(Launcher& launcher, const GqaDecodeArgs& args) {
+  constexpr int kMost = DecodeStages<Form>(kMaxSharedBytes);
+  constexpr int kLeast = DecodeStages<Form>(kLeastSharedBytes);
+  if constexpr (kMost != kLeast) {
+    if (launcher.max_shared_bytes() >= kMaxSharedBytes) {
+      return LaunchGqaDecodeOf<typename Form::template Warp<kMost> >(launcher, args);
+    }
+  }
+  LaunchGqaDecodeOf<typename Form::template Warp<kLeast> >(launcher, args);
+}
+
+template <int kD, int kDv>
+struct MmaDecodeForm {
+  template <int kStages>
+  using Warp = MmaDecodeWarp<kD, kDv, kStages>;
+};
+template <typename Act, typename Kv, int kD, int kDv>
+struct FmaDecodeForm {
+  template <int kStages>
+  using Warp = FmaDecodeWarp<Act, Kv, kD, kDv, kStages>;
+};
 
 template <int kD, int kDv>
 struct DecodeDims {
@@ -279,8 +316,8 @@ template <typename Act, typename Kv, typename Launcher>
 void LaunchFmaGqaDecode(Launcher& launcher, const GqaDecodeArgs& args) {
   VisitDecodeDims<DecodeDims<64, 64>, DecodeDims<128, 128>, DecodeDims<256, 256> >(
       args.kv.layout, [&](auto dims) {
-        using Warp = FmaDecodeWarp<Act, Kv, decltype(dims)::kKeys, decltype(dims)::kValues>;
-        LaunchGqaDecodeOf<Warp>(launcher, args);
+        using Form = FmaDecodeForm<Act, Kv, decltype(dims)::kKeys, decltype(dims)::kValues>;
+        LaunchGqaDecodeForm<Form>(launcher, args);
       });
 }
 
@@ -297,8 +334,8 @@ void LaunchGqaDecode(Launcher& launcher, const GqaDecodeArgs& args) {
   VisitDecodeDims<DecodeDims<64, 64>, DecodeDims<80, 80>, DecodeDims<96, 96>, DecodeDims<128, 128>,
                   DecodeDims<192, 128>, DecodeDims<192, 192>, DecodeDims<256, 256> >(
       args.kv.layout, [&](auto dims) {
-        using Warp = MmaDecodeWarp<decltype(dims)::kKeys, decltype(dims)::kValues>;
-        LaunchGqaDecodeOf<Warp>(launcher, args);
+        using Form = MmaDecodeForm<decltype(dims)::kKeys, decltype(dims)::kValues>;
+        LaunchGqaDecodeForm<Form>(launcher, args);
       });
 }
 

@@ -30,11 +30,11 @@ QUIRE_DEVICE float DecodeNumber(uint32_t word, int i) {
   }
 }
 
-template <typename ActType, typename Kv, int kD, int kDv>
+template <typename ActType, typename Kv, int kD, int kDv, int kStages>
 class FmaDecodeWarp {
  public:
   using Act = ActType;
-  using Tiles = DecodeTiles<Kv, kD, kDv>;
+  using Tiles = DecodeTiles<Kv, kD, kDv, kStages>;
   static constexpr int kKeyDim = kD;
   static constexpr int kQueryStride = kD;
   static constexpr int kScratch = kDecodeHeads * (kDecodeTile + 1);

@@ -25,11 +25,11 @@ namespace quire::QUIRE_CUDA_TARGET {
 
 inline constexpr int kDecodeHeads = 16;  // query heads of a block
 
-template <int kD, int kDv>
+template <int kD, int kDv, int kStages>
 class MmaDecodeWarp {
  public:
   using Act = bf16;
-  using Tiles = DecodeTiles<bf16, kD, kDv>;
+  using Tiles = DecodeTiles<bf16, kD, kDv, kStages>;
   static constexpr int kKeyDim = kD;
   static constexpr int kQueryStride = kD + 8;  // rows that ldmatrix reads lie in different banks
   static constexpr int kScratch = 0;           // fp32 numbers of shared memory a warp

@@ -1,7 +1,8 @@
 // Keys and values on their way through shared memory. A warp has rings of its own: kStages tiles of
 // keys and as many of values, of 16 positions each, which it fills by asynchronous copies and
 // nobody else reads. So warps meet at a split's end only, and copies of all tiles but the one at
-// hand are under way all the time: that is what decode attention lives on.
+// hand are under way all the time: that is what decode attention lives on. Where there is no room
+// for a tile of both, kStages is 0: keys and values take turns in one place. No bit depends on it.
 //
 // Everything is words of 4 bytes, kPair numbers each, as in a page (kvcache/kv_layout.h): a tile of
 // keys is [D / kPair][16 positions], of values [16 / kPair][Dv]. Pieces of 4 words are permuted
@@ -38,7 +39,7 @@ struct DecodePages {
 };
 
 // What the rings take for heads of up to kD and kDv numbers of type Kv.
-template <typename Kv, int kD, int kDv>
+template <typename Kv, int kD, int kDv, int kStages>
 struct DecodeTileShape {
   static constexpr int kPair = 4 / static_cast<int>(sizeof(Kv));
   static constexpr int kKeyRows = kD / kPair;
@@ -47,13 +48,12 @@ struct DecodeTileShape {
   static constexpr int kKeyWords = kKeyRows * kDecodeTile;
   static constexpr int kValueWords = kValueRows * kValueCols;
   static constexpr int kStageBytes = (kKeyWords + kValueWords) * 4 * kDecodeWarps;
-  // Three where the room of a multiprocessor allows, and small ones by two or three blocks.
-  static constexpr int kMostBytes = 200 << 10;
-  static constexpr int kStages = kStageBytes <= (24 << 10)       ? 4
-                                 : kStageBytes * 3 <= kMostBytes ? 3
-                                 : kStageBytes * 2 <= kMostBytes ? 2
-                                                                 : 1;
-  static constexpr int kRingWords = (kKeyWords + kValueWords) * kStages;  // of a warp
+  // More than these serve nobody: small ones share a multiprocessor with two or three blocks.
+  static constexpr int kMostStages = kStageBytes <= (24 << 10) ? 4 : 3;
+  static constexpr int kRingWords =  // of a warp
+      kStages > 0               ? (kKeyWords + kValueWords) * kStages
+      : kKeyWords > kValueWords ? kKeyWords
+                                : kValueWords;
 
   // Where word (row, position) of a tile of keys lies, and word (row, d) of one of values.
   QUIRE_DEVICE static int KeyAt(int row, int position) {
@@ -77,10 +77,10 @@ struct DecodeTileShape {
 //   }
 //
 // All lanes make all calls.
-template <typename Kv, int kD, int kDv>
+template <typename Kv, int kD, int kDv, int kStages>
 class DecodeTiles {
  public:
-  using Shape = DecodeTileShape<Kv, kD, kDv>;
+  using Shape = DecodeTileShape<Kv, kD, kDv, kStages>;
 
   // item.first_page counts in `table`. `ring` [Shape::kRingWords].
   QUIRE_DEVICE DecodeTiles(const DecodePages& pages, Global<const int32_t> table,
@@ -106,6 +106,7 @@ class DecodeTiles {
   QUIRE_DEVICE int Position(int i) const { return first_ + i * kDecodeStride; }
 
   QUIRE_DEVICE void Begin() {
+    if constexpr (kTakeTurns) CopyKeys(0);
     QUIRE_UNROLL
     for (int i = 0; i < kStages; ++i) {
       CopyKeys(i);
@@ -123,27 +124,36 @@ class DecodeTiles {
   // Behind the last look at them.
   QUIRE_DEVICE void KeysDone(int i) {
     WarpBarrier();
-    CopyKeys(i + kStages);
+    if constexpr (kTakeTurns) {
+      CopyValues(i);
+    } else {
+      CopyKeys(i + kStages);
+    }
   }
   QUIRE_DEVICE void ValuesDone(int i) {
     WarpBarrier();
-    CopyValues(i + kStages);
+    if constexpr (kTakeTurns) {
+      CopyKeys(i + 1);
+    } else {
+      CopyValues(i + kStages);
+    }
   }
 
  private:
   static constexpr int kPair = Shape::kPair;
-  static constexpr int kStages = Shape::kStages;
+  static constexpr bool kTakeTurns = kStages == 0;
+  static constexpr int kDepth = kTakeTurns ? 1 : kStages;
 
   // Every copy of a tile is a group, though there be no such tile: the oldest is wanted.
   QUIRE_DEVICE void Wait() {
-    WaitForCopies<2 * kStages - 1>();
+    WaitForCopies<kTakeTurns ? 0 : 2 * kDepth - 1>();
     WarpBarrier();
   }
   QUIRE_DEVICE Shared<uint32_t> KeyStage(int i) const {
-    return ring_ + i % kStages * Shape::kKeyWords;
+    return ring_ + i % kDepth * Shape::kKeyWords;
   }
   QUIRE_DEVICE Shared<uint32_t> ValueStage(int i) const {
-    return ring_ + (kStages * Shape::kKeyWords + i % kStages * Shape::kValueWords);
+    return ring_ + (kStages * Shape::kKeyWords + i % kDepth * Shape::kValueWords);
   }
   QUIRE_DEVICE Global<const uint32_t> PageAt(int position) const {
     const int page = ShuffleFrom(page_, (position - split_begin_) / pages_.layout.block_tokens);

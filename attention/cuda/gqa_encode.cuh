@@ -114,6 +114,7 @@ void LaunchEncodeOf(Launcher& launcher, const EncodeArgs& args) {
   shape.grid.y = NumRowTiles(args.qkv.rows, args.num_sequences, Config::kRows);
   shape.threads = Config::kThreads;
   shape.shared_bytes = TileStages<Layout>::Bytes() + Config::SharedQueryBytes();
+  static_assert(TileStages<Layout>::Bytes() + Config::SharedQueryBytes() <= kLeastSharedBytes);
   launcher.Launch(shape, &EncodeKernel<Config>, MakeEncodeParams<bf16>(args));
 }
 

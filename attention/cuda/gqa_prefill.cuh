@@ -52,19 +52,20 @@ QUIRE_DEVICE void AttendRange(const Tiles& tiles, const KeyRange& range, const P
   constexpr int kTokens = Config::kTokens;
   const KeySpan seen = range.OfRows(rows.first_position, rows.first_position + rows.rows - 1);
   if (seen.IsEmpty()) return;
-  const auto load = [&](int tile) {
-    tiles.Load(stages.Keys(tile), stages.Values(tile), tile * kTokens, seen);
-    CommitCopies();
-  };
   const int first = seen.begin / kTokens, last = (seen.end - 1) / kTokens;
-  load(first);
-  for (int tile = first; tile <= last; ++tile) {
+  QUIRE_NO_UNROLL
+  for (int next = first; next <= last + 1; ++next) {
     WaitForCopies<0>();
-    BlockBarrier();
-    if (tile < last) load(tile + 1);
-    warp.Attend(stages.Keys(tile), stages.Values(tile), tile * kTokens, range);
+    BlockBarrier();  // tile next - 1 is there, and all are done with the one before it
+    if (next <= last) {
+      tiles.Load(stages.Keys(next), stages.Values(next), next * kTokens, seen);
+      CommitCopies();
+    }
+    const int tile = next - 1;
+    if (tile >= first) {
+      warp.Attend(stages.Keys(tile), stages.Values(tile), tile * kTokens, range);
+    }
   }
-  BlockBarrier();
 }
 
 struct GqaPrefillParams {
@@ -152,6 +153,7 @@ void LaunchGqaPrefillOf(Launcher& launcher, const GqaPrefillArgs& args) {
   shape.grid.y = NumRowTiles(args.qkv.rows - args.first_row, args.num_entries, Config::kRows);
   shape.threads = Config::kThreads;
   shape.shared_bytes = TileStages<Layout>::Bytes() + Config::SharedQueryBytes();
+  static_assert(TileStages<Layout>::Bytes() + Config::SharedQueryBytes() <= kLeastSharedBytes);
   launcher.Launch(shape,
                   params.rules.ChangeScores() ? &GqaPrefillKernel<Config, true>
                                               : &GqaPrefillKernel<Config, false>,

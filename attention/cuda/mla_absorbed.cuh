@@ -7,6 +7,8 @@
 // memory), the softmax by heads, p v along R. Keys, values, queries and probabilities of bf16
 // caches are bf16 (fp32 queries are rounded, as for the CPU's pair products); others are FMAs.
 //
+// Where a block has no room for two tiles, copies wait for the products. No bit depends on it.
+//
 // A head's numbers depend on its query and on the cache rows of tiles and splits at absolute
 // positions: neither on the other heads nor on how splits are dealt out to blocks.
 #ifndef QUIRE_ATTENTION_CUDA_MLA_ABSORBED_CUH_
@@ -51,13 +53,13 @@ class AbsorbedBlock {
       : p_(params),
         tile_words_(Products::TileWords(params.shape)),
         products_(params, memory),
-        stages_(memory.template Take<uint32_t>(2 * tile_words_ * kAbsorbedTile)),
+        stages_(memory.template Take<uint32_t>(params.stages * tile_words_ * kAbsorbedTile)),
         factors_(memory.template Take<float>(kAbsorbedHeads)),
         merge_(memory.template Take<float>(3 * kAbsorbedHeads)) {}
 
-  static size_t SharedBytesOf(const MlaShape& shape) {
-    return Products::SharedBytesOf(shape) +
-           SharedBytes<uint32_t>(2 * Products::TileWords(shape) * kAbsorbedTile) +
+  static size_t SharedBytesOf(const MlaShape& shape, int stages) {
+    return Products::SharedBytesOf() +
+           SharedBytes<uint32_t>(stages * Products::TileWords(shape) * kAbsorbedTile) +
            SharedBytes<float>(kAbsorbedHeads) + SharedBytes<float>(3 * kAbsorbedHeads);
   }
 
@@ -77,6 +79,7 @@ class AbsorbedBlock {
     products_.LoadQueries(row_, first_head_);
     ClearPads();
     Clear(sums_);
+    QUIRE_NO_UNROLL
     for (int split = first_split; split < end_split; ++split) RunSplit(split, end_split);
     if (whole_) {
       StoreOut();
@@ -99,8 +102,7 @@ class AbsorbedBlock {
     const int words = Products::ScoreWords(p_.shape);
     for (int i = words * kAbsorbedTile + ThreadIndex(); i < tile_words_ * kAbsorbedTile;
          i += kAbsorbedThreads) {
-      Stage(0).Store(i, 0);
-      Stage(1).Store(i, 0);
+      for (int stage = 0; stage < p_.stages; ++stage) Stage(stage).Store(i, 0);
     }
   }
 
@@ -123,13 +125,14 @@ class AbsorbedBlock {
       copy_.Find(p_.pages, table_, TileBegin(first), keys_);
       StartCopy(first, block_last);
     }
+    QUIRE_NO_UNROLL
     for (int tile = first; tile < last; ++tile) {
       float rope[kWarpHeads] = {};
       const bool seen = TileBegin(tile) + LaneIndex() < keys_;
       if (p_.shape.rope_per_head && seen) AddRopeScores(TileBegin(tile) + LaneIndex(), rope);
       WaitForCopies<0>();
       BlockBarrier();  // the tile is there, and all are done with the one before it
-      StartCopy(tile + 1, block_last);
+      if (p_.stages > 1) StartCopy(tile + 1, block_last);
       products_.Scores(Stage(tile));
       BlockBarrier();
       QUIRE_UNROLL
@@ -144,12 +147,16 @@ class AbsorbedBlock {
       }
       BlockBarrier();
       products_.AddValues(Stage(tile), factors_, sums_);
+      if (p_.stages == 1) {
+        BlockBarrier();
+        StartCopy(tile + 1, block_last);
+      }
     }
     if (whole_) MergeSums(split);
   }
 
   QUIRE_DEVICE Shared<uint32_t> Stage(int tile) const {
-    return stages_ + tile % 2 * tile_words_ * kAbsorbedTile;
+    return stages_ + tile % p_.stages * tile_words_ * kAbsorbedTile;
   }
 
   // Of tile `tile`, which has been found, if there is one; and finds the next.
@@ -245,7 +252,7 @@ class AbsorbedBlock {
   const AbsorbedParams& p_;
   const int tile_words_;
   Products products_;
-  const Shared<uint32_t> stages_;  // 2 tiles
+  const Shared<uint32_t> stages_;  // tiles
   const Shared<float> factors_;    // [16] of the tile
   const Shared<float> merge_;      // [3, 16]: of the total, of the split; the total's l
   int64_t row_;
@@ -275,14 +282,18 @@ void AbsorbedKernel(AbsorbedParams p) {
 // Rows of any number, MlaAbsorbedTakes(args.shape).
 template <typename Launcher>
 void LaunchMlaAbsorbed(Launcher& launcher, const MlaAbsorbedArgs& args) {
-  const AbsorbedParams params(args);
+  AbsorbedParams params(args);
   LaunchShape shape{.name = "mla_absorbed",
                     .grid = {.x = args.out.rows * params.head_blocks,
                              .y = args.split_rows ? MlaSplits(args.most_keys) : 1},
                     .threads = kAbsorbedThreads,
                     .overlaps_earlier = true};
   const auto launch = [&]<typename Products>(Products*) {
-    shape.shared_bytes = AbsorbedBlock<Products>::SharedBytesOf(args.shape);
+    shape.shared_bytes = AbsorbedBlock<Products>::SharedBytesOf(args.shape, params.stages);
+    if (shape.shared_bytes > launcher.max_shared_bytes()) {
+      params.stages = 1;
+      shape.shared_bytes = AbsorbedBlock<Products>::SharedBytesOf(args.shape, params.stages);
+    }
     launcher.Launch(shape, &AbsorbedKernel<Products>, params);
   };
   const int dims = args.shape.latent_dim + args.shape.rope_dim;

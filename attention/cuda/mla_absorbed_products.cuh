@@ -13,6 +13,7 @@
 #include "attention/cuda/mla_softmax.cuh"
 #include "core/cuda/primitives/matrix.cuh"
 #include "core/cuda/primitives/shared.cuh"
+#include "core/cuda/primitives/warp.cuh"
 
 namespace quire::QUIRE_CUDA_TARGET {
 
@@ -49,7 +50,7 @@ class MmaProducts {
         scores_(memory.template Take<float>(kAbsorbedWarps * kAbsorbedHeads * kScoreStride)),
         probabilities_(memory.template Take<bf16>(kAbsorbedHeads * kProbabilityStride)) {}
 
-  static size_t SharedBytesOf(const MlaShape& /*shape*/) {
+  static constexpr size_t SharedBytesOf() {
     return SharedBytes<float>(kAbsorbedWarps * kAbsorbedHeads * kScoreStride) +
            SharedBytes<bf16>(kAbsorbedHeads * kProbabilityStride);
   }
@@ -117,6 +118,7 @@ class MmaProducts {
   QUIRE_DEVICE float RopeScore(const Numbers& q, int64_t row, int64_t q_dim, int64_t token,
                                int key) const {
     float sum = 0.0F;
+    QUIRE_NO_UNROLL
     for (int d = 0; d < p_.shape.rope_dim; d += 2) {
       const uint32_t k =
           p_.pages.words.Load(token + int64_t{(key + d) / 2} * p_.pages.block_tokens);
@@ -194,13 +196,10 @@ class FmaProducts {
   static constexpr int kMinBlocks = 1;
 
   QUIRE_DEVICE FmaProducts(const AbsorbedParams& params, SharedMemory& memory)
-      : p_(params),
-        q_(memory.template Take<float>(kAbsorbedHeads * SharedKeyDims(params.shape))),
-        probabilities_(memory.template Take<float>(kAbsorbedHeads * kAbsorbedTile)) {}
+      : p_(params), probabilities_(memory.template Take<float>(kAbsorbedHeads * kAbsorbedTile)) {}
 
-  static size_t SharedBytesOf(const MlaShape& shape) {
-    return SharedBytes<float>(kAbsorbedHeads * SharedKeyDims(shape)) +
-           SharedBytes<float>(kAbsorbedHeads * kAbsorbedTile);
+  static constexpr size_t SharedBytesOf() {
+    return SharedBytes<float>(kAbsorbedHeads * kAbsorbedTile);
   }
   QUIRE_HOST_DEVICE static int ScoreWords(const MlaShape& shape) { return SharedKeyDims(shape); }
   QUIRE_HOST_DEVICE static int TileWords(const MlaShape& shape) {
@@ -209,14 +208,17 @@ class FmaProducts {
 
   QUIRE_DEVICE void LoadQueries(int64_t row, int first_head) {
     const int dims = SharedKeyDims(p_.shape), latent = p_.shape.latent_dim;
-    for (int i = ThreadIndex(); i < kAbsorbedHeads * dims; i += kAbsorbedThreads) {
-      const int head = first_head + i / dims, dim = i % dims;
-      float x = 0.0F;
-      if (head < p_.shape.num_heads) {
-        x = dim < latent ? p_.q_latent.Load(row, int64_t{head} * latent + dim)
-                         : p_.q.Load(row, RopeQueryDim(p_.shape, head, dim));
+    QUIRE_UNROLL
+    for (int i = 0; i < kWarpHeads; ++i) {
+      const int head = first_head + WarpIndex() * kWarpHeads + i;
+      QUIRE_UNROLL
+      for (int j = 0; j < kQueryRegisters; ++j) {
+        const int dim = j * kWarpLanes + LaneIndex();
+        q_[i][j] = 0.0F;
+        if (head >= p_.shape.num_heads || dim >= dims) continue;
+        q_[i][j] = dim < latent ? p_.q_latent.Load(row, int64_t{head} * latent + dim)
+                                : p_.q.Load(row, RopeQueryDim(p_.shape, head, dim));
       }
-      q_.Store(i, x);
     }
   }
 
@@ -224,12 +226,17 @@ class FmaProducts {
     const int dims = SharedKeyDims(p_.shape);
     QUIRE_UNROLL
     for (int i = 0; i < kWarpHeads; ++i) scores_[i] = 0.0F;
-    for (int d = 0; d < dims; ++d) {
-      const float k =
-          std::bit_cast<float>(tile.Load(TokenTileIndex<kAbsorbedTile>(d, LaneIndex())));
-      QUIRE_UNROLL
-      for (int i = 0; i < kWarpHeads; ++i) {
-        scores_[i] = Fma(q_.Load((WarpIndex() * kWarpHeads + i) * dims + d), k, scores_[i]);
+    QUIRE_UNROLL
+    for (int j = 0; j < kQueryRegisters; ++j) {
+      const int left = dims - j * kWarpLanes;
+      QUIRE_NO_UNROLL
+      for (int lane = 0; lane < kWarpLanes && lane < left; ++lane) {
+        const float k = std::bit_cast<float>(
+            tile.Load(TokenTileIndex<kAbsorbedTile>(j * kWarpLanes + lane, LaneIndex())));
+        QUIRE_UNROLL
+        for (int i = 0; i < kWarpHeads; ++i) {
+          scores_[i] = Fma(ShuffleFrom(q_[i][j], lane), k, scores_[i]);
+        }
       }
     }
   }
@@ -278,10 +285,11 @@ class FmaProducts {
 
  private:
   static constexpr int kWarpHeads = kAbsorbedHeads / kAbsorbedWarps;
+  static constexpr int kQueryRegisters = kMlaAbsorbedMostDims / kWarpLanes;
 
   const AbsorbedParams& p_;
-  const Shared<float> q_;              // [16, R + Dr]
-  const Shared<float> probabilities_;  // [16, 32]
+  const Shared<float> probabilities_;     // [16, 32]
+  float q_[kWarpHeads][kQueryRegisters];  // of the warp's heads, a lane every 32nd dim
   float scores_[kWarpHeads];
 };
 

@@ -32,8 +32,9 @@ struct MlaPages {
 };
 
 // Which sizes the absorbed form's kernels have room for.
+inline constexpr int kMlaAbsorbedMostDims = 640;  // R + Dr
 constexpr bool MlaAbsorbedTakes(const MlaShape& shape) {
-  return shape.latent_dim <= 512 && shape.latent_dim + shape.rope_dim <= 640;
+  return shape.latent_dim <= 512 && shape.latent_dim + shape.rope_dim <= kMlaAbsorbedMostDims;
 }
 
 // Absorbed attention of rows [first_row, first_row + out.rows) of a batch.

@@ -71,6 +71,7 @@ struct AbsorbedParams {
   int head_blocks;  // of a row
   float scale_log2;
   bool split_rows;
+  int stages = 2;  // tiles that a block has room for: 1 or 2
   PageWords pages;
   AbsorbedBatch batch;
   AbsorbedPartials partials;

@@ -56,23 +56,30 @@ class PrefillBlock {
     ClearPads();
     LoadQueries();
     LoadState();
-    StartCopy(first_tile, end_tile);
-    for (int tile = first_tile; tile < end_tile; ++tile) {
+    QUIRE_NO_UNROLL
+    for (int tile = first_tile - 1; tile < end_tile; ++tile) {
       WaitForCopies<0>();
       BlockBarrier();  // the tile is there, and all are done with the one before it
       StartCopy(tile + 1, end_tile);
-      if (!works || tile > diagonal) continue;
-      if (tile < diagonal) {
-        RunTile</*kCut=*/false>(tile, kSteps - 1);
-      } else {
-        RunTile</*kCut=*/true>(tile, position_ % kPrefillTile / 16);
+      if (!works || tile < first_tile || tile > diagonal) continue;
+      const int last_step = tile < diagonal ? kPrefillTile / 16 : position_ % kPrefillTile / 16;
+      // (Registers hold the scores of one run, and no more.)
+      QUIRE_NO_UNROLL
+      for (int first = 0; first < kPrefillTile / 16 && first <= last_step; first += kSteps) {
+        if (last_step - first >= kSteps) {
+          RunKeys</*kCut=*/false>(Stage(tile), first, kSteps - 1);
+        } else {
+          RunKeys</*kCut=*/true>(Stage(tile), first, last_step - first);
+        }
       }
     }
     StoreRows(end_key);
   }
 
  private:
-  static constexpr int kSteps = kPrefillTile / 16;  // of 16 keys
+  // Of 16 keys, in a run: those between two looks at the softmax.
+  static constexpr int kSteps = 2;
+  static_assert(kPrefillTile / 16 % kSteps == 0);
   static constexpr int kNopeSteps = kNope / 16;
   static constexpr int kRopeSteps = kRope / 16;
   static constexpr int kValueTiles = kValue / 8;
@@ -162,6 +169,7 @@ class PrefillBlock {
     const int first_key = tile * kPrefillTile - piece_.first_key;
     const int dim = ThreadIndex() % kRowPacks * kPack;
     if (dim >= dims) return;
+    QUIRE_NO_UNROLL
     for (int key = ThreadIndex() / kRowPacks; key < kPrefillTile;
          key += kPrefillThreads / kRowPacks) {
       const bool exists = first_key + key < piece_.keys;
@@ -186,37 +194,38 @@ class PrefillBlock {
     CommitCopies();
   }
 
-  // Steps [0, last_step] of the tile's keys; where kCut the diagonal runs through the last.
+  // Steps [0, last_step] of the run that begins with the tile's step `first`; where kCut the
+  // diagonal runs through the last.
   template <bool kCut>
-  QUIRE_DEVICE void RunTile(int tile, int last_step) {
-    const Shared<bf16> stage = Stage(tile);
+  QUIRE_DEVICE void RunKeys(Shared<bf16> stage, int first, int last_step) {
     float scores[2 * kSteps][4] = {};
-    Scores(stage, last_step, scores);
+    Scores(stage, first, last_step, scores);
     uint32_t p[kSteps][4];
     Softmax<kCut>(last_step, scores, p);
     QUIRE_UNROLL
     for (int step = 0; step < kSteps; ++step) {
       if (kCut && step == last_step) {
-        AddValues</*kCut=*/true>(stage, step, p[step]);
+        AddValues</*kCut=*/true>(stage, first + step, p[step]);
       } else if (step <= last_step) {
-        AddValues</*kCut=*/false>(stage, step, p[step]);
+        AddValues</*kCut=*/false>(stage, first + step, p[step]);
       }
     }
   }
 
-  QUIRE_DEVICE void Scores(Shared<bf16> stage, int last_step,
+  QUIRE_DEVICE void Scores(Shared<bf16> stage, int first_step, int last_step,
                            float (&scores)[2 * kSteps][4]) const {
-    const int lane = LaneIndex();
+    const int lane = LaneIndex(), key = 16 * first_step;
     QUIRE_UNROLL
     for (int i = 0; i < kNopeSteps; ++i) {
       if (i * 16 >= p_.shape.nope_dim) break;
+      // What a lane reads is a fixed way apart, but for the place among 8 packs.
+      const int first = RowIndex(kNope, lane / 16 * 8 + lane % 8, i % 4 * 16 + lane / 8 % 2 * 8) +
+                        i / 4 * 64 + key * kNope;
       QUIRE_UNROLL
       for (int step = 0; step < kSteps; ++step) {
         if (step > last_step) break;
         uint32_t k[4];
-        LoadMatrix(
-            k, stage,
-            RowIndex(kNope, 16 * step + lane / 16 * 8 + lane % 8, 16 * i + lane / 8 % 2 * 8));
+        LoadMatrix(k, stage, first + 16 * step * kNope);
         MmaPair(scores[2 * step], scores[2 * step + 1], q_[i], k);
       }
     }
@@ -224,15 +233,16 @@ class PrefillBlock {
     QUIRE_UNROLL
     for (int i = 0; i < kRopeSteps; ++i) {
       if (i * 16 >= p_.shape.rope_dim) break;
-      const int word = 8 * i + lane % 4;
       QUIRE_UNROLL
       for (int step = 0; step < kSteps; ++step) {
         if (step > last_step) break;
-        const int key = 16 * step + lane / 4;
-        const uint32_t k[4] = {rope.Load(TokenTileIndex<kPrefillTile>(word, key)),
-                               rope.Load(TokenTileIndex<kPrefillTile>(word + 4, key)),
-                               rope.Load(TokenTileIndex<kPrefillTile>(word, key + 8)),
-                               rope.Load(TokenTileIndex<kPrefillTile>(word + 4, key + 8))};
+        uint32_t k[4];
+        QUIRE_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          const int first =
+              TokenTileIndex<kPrefillTile>(lane % 4, 16 * step + j / 2 * 8 + lane / 4);
+          k[j] = rope.Load(first + (8 * i + j % 2 * 4) * kPrefillTile + key);
+        }
         MmaPair(scores[2 * step], scores[2 * step + 1], q_[kNopeSteps + i], k);
       }
     }
@@ -298,8 +308,8 @@ class PrefillBlock {
     for (int n = 0; n < kValueTiles; n += 2) {
       if (n * 8 >= p_.shape.value_dim) break;
       uint32_t v[4];
-      LoadMatrix<4, /*kTransposed=*/true>(
-          v, values, RowIndex(kValue, 16 * step + lane % 16, 8 * n + lane / 16 * 8));
+      const int first = RowIndex(kValue, lane % 16, n % 8 * 8 + lane / 16 * 8);
+      LoadMatrix<4, /*kTransposed=*/true>(v, values, first + 16 * step * kValue + n / 8 * 64);
       if (kCut) {
         QUIRE_UNROLL
         for (uint32_t& pair : v) {
@@ -316,6 +326,7 @@ class PrefillBlock {
   // What AddValues took out, where it is seen.
   QUIRE_DEVICE void AddNoNumbers(Shared<bf16> values, int step, const uint32_t (&p)[4]) {
     const int g = LaneIndex() / 4, t = LaneIndex() % 4;
+    QUIRE_NO_UNROLL
     for (int key = 0; key < 16; ++key) {
       const int lane = LaneIndex() / 4 * 4 + key % 8 / 2;
       const uint32_t pairs[2] = {ShuffleFrom(key < 8 ? p[0] : p[2], lane),
@@ -387,6 +398,7 @@ void LaunchMlaPrefill(Launcher& launcher, const MlaPrefillArgs& args) {
     return LaunchMlaPrefillFma<bf16>(launcher, args);
   }
   const auto launch = [&]<typename Block>(Block*) {
+    static_assert(Block::SharedBytesOf() <= kLeastSharedBytes);
     launcher.Launch(
         LaunchShape{.name = "mla_prefill",
                     .grid = {.x = CountPieceBlocks<PieceRows<kPrefillRows>>(args.pieces),

@@ -163,6 +163,7 @@ class TileCopy {
   // of asynchronous copies that the caller ends.
   QUIRE_DEVICE void Start(Shared<uint32_t> tile, const PageWords& pages, int first_word,
                           int num_words) const {
+    QUIRE_NO_UNROLL
     for (int word = ThreadIndex() / kPacks; word < num_words; word += BlockThreads() / kPacks) {
       const int64_t from =
           seen_ == 0 ? 0 : source_ + int64_t{first_word + word} * pages.block_tokens;

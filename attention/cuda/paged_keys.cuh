@@ -167,7 +167,7 @@ class PagedTiles : public PagedHead<bf16> {
                          KeySpan seen) const {
     LoadKeys(keys, begin, seen);
     constexpr int kRows = kThreads / kValueLanes;
-    QUIRE_UNROLL
+    QUIRE_NO_UNROLL
     for (int first = 0; first < kTokens / 2; first += kRows) {
       const int pair = first + ThreadIndex() / kValueLanes;
       if (pair < kTokens / 2) LoadValuePair(values, pair, begin + 2 * pair, seen);
@@ -199,9 +199,11 @@ class PagedTiles : public PagedHead<bf16> {
       }
       return;
     }
+    QUIRE_NO_UNROLL
     for (int i = 0; i < 4; ++i) {
       const bool holds = seen.Holds(position + i);
       const int64_t word = holds ? KeyBegin(position + i) / 2 : 0;
+      QUIRE_NO_UNROLL
       for (int pair = ThreadIndex() / kChunks; pair < kKeyDim / 2; pair += kThreads / kChunks) {
         const bool there = holds && pair < pairs;
         CopyAsync<4>(tile, Layout::KeyAt(pair, chunk) + i, Words(),
@@ -224,6 +226,7 @@ class PagedTiles : public PagedHead<bf16> {
       } else if (p_.value_chunks && bytes == 4) {
         CopyAsync<16>(tile, at, Words(), word + d);
       } else {
+        QUIRE_NO_UNROLL
         for (int i = 0; i < 4; ++i) {
           const bool there = d + i < dims;
           if (high && !low) {

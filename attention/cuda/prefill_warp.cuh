@@ -89,22 +89,14 @@ class PrefillWarp {
                            const KeyRange& range) {
     if (count_ <= 0) return;
     const int first = rows_.first_position + FirstRow(), last = first + count_ - 1;
-    const int end = begin + Config::kTokens;
     const KeySpan some = range.OfRows(first, last), each = range.OfEachRow(first, last);
-    if (begin >= some.end || end <= some.begin) return;
-    Scores scores;
-    Multiply(keys, scores);
-    const bool whole = count_ == Config::kWarpRows && begin >= each.begin && end <= each.end;
-    // (Rules cost more than the mask does.)
-    if (!kRules && whole) {
-      Weigh<false>(scores, begin, range);
-    } else {
-      Weigh<true>(scores, begin, range);
-    }
-    if (!whole && AnyLane(HasNonFinite(values))) {
-      AccumulateEach(scores, values, begin, range);
-    } else {
-      Accumulate(scores, values);
+    // (Registers hold the scores of one run, and no more.)
+    QUIRE_NO_UNROLL
+    for (int run = 0; run < Config::kTokens / kRun; ++run, begin += kRun) {
+      const int end = begin + kRun;
+      if (begin >= some.end || end <= some.begin) continue;
+      const bool whole = count_ == Config::kWarpRows && begin >= each.begin && end <= each.end;
+      AttendRun(keys, values, run, begin, range, whole);
     }
   }
 
@@ -138,10 +130,10 @@ class PrefillWarp {
   }
 
  private:
-  static constexpr int kBlocks = Config::kTokens / 32;
+  static constexpr int kRun = 32;  // tokens between two looks at the softmax
   static constexpr int kSteps = Config::kKeyDim / 16;
   // Of C fragments, [row tile][fragment of 8 tokens].
-  using Scores = float[Config::kRowTiles][Config::kTokens / 8][4];
+  using Scores = float[Config::kRowTiles][kRun / 8][4];
 
   QUIRE_DEVICE static int FirstRow() { return WarpIndex() * Config::kWarpRows; }
   // Of the block: that of this lane in half `half` of the fragments of row tile `i`.
@@ -175,6 +167,24 @@ class PrefillWarp {
     }
   }
 
+  // Run `run` of a tile, which begins at `begin`; all rows see all of it where `whole`.
+  QUIRE_DEVICE void AttendRun(Shared<uint32_t> keys, Shared<uint32_t> values, int run, int begin,
+                              const KeyRange& range, bool whole) {
+    Scores scores;
+    Multiply(keys, run, scores);
+    // (Rules cost more than the mask does.)
+    if (!kRules && whole) {
+      Weigh<false>(scores, begin, range);
+    } else {
+      Weigh<true>(scores, begin, range);
+    }
+    if (!whole && AnyLane(HasNonFinite(values, run))) {
+      AccumulateEach(scores, values, run, begin, range);
+    } else {
+      Accumulate(scores, values, run);
+    }
+  }
+
   // A lane reads what it has written itself.
   QUIRE_DEVICE static int QueryAt(int i, int step) {
     return ((i * kSteps + step) * kWarpLanes + LaneIndex()) * 4;
@@ -188,24 +198,21 @@ class PrefillWarp {
   }
 
   // scores = q k^T.
-  QUIRE_DEVICE void Multiply(Shared<uint32_t> keys, Scores& scores) const {
+  QUIRE_DEVICE void Multiply(Shared<uint32_t> keys, int run, Scores& scores) const {
     QUIRE_UNROLL
-    for (int block = 0; block < kBlocks; ++block) {
+    for (int i = 0; i < Config::kRowTiles; ++i) {
+      QUIRE_UNROLL
+      for (int j = 0; j < 16; ++j) scores[i][j / 4][j % 4] = 0.0F;
+    }
+    QUIRE_UNROLL
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t fragments[4][2];
+      Layout::LoadKeys(keys, run, step, fragments);
       QUIRE_UNROLL
       for (int i = 0; i < Config::kRowTiles; ++i) {
+        const Pack<uint32_t, 4> a = Query(i, step);
         QUIRE_UNROLL
-        for (int j = 0; j < 16; ++j) scores[i][4 * block + j / 4][j % 4] = 0.0F;
-      }
-      QUIRE_UNROLL
-      for (int step = 0; step < kSteps; ++step) {
-        uint32_t fragments[4][2];
-        Layout::LoadKeys(keys, block, step, fragments);
-        QUIRE_UNROLL
-        for (int i = 0; i < Config::kRowTiles; ++i) {
-          const Pack<uint32_t, 4> a = Query(i, step);
-          QUIRE_UNROLL
-          for (int j = 0; j < 4; ++j) MmaBf16(scores[i][4 * block + j], a.values, fragments[j]);
-        }
+        for (int j = 0; j < 4; ++j) MmaBf16(scores[i][j], a.values, fragments[j]);
       }
     }
   }
@@ -228,7 +235,7 @@ class PrefillWarp {
     }
   }
   template <bool kMasked>
-  QUIRE_DEVICE float WeighRow(float (&scores)[Config::kTokens / 8][4], int i, int half, int begin,
+  QUIRE_DEVICE float WeighRow(float (&scores)[kRun / 8][4], int i, int half, int begin,
                               const KeyRange& range) {
     const int row = RowOf(i, half), position = rows_.first_position + row;
     const KeySpan span = SpanOf(row, range);
@@ -256,44 +263,39 @@ class PrefillWarp {
   }
   // visit(score, position) for those of this lane, in order of position.
   template <typename Visit>
-  QUIRE_DEVICE static void VisitTokens(float (&scores)[Config::kTokens / 8][4], int half, int begin,
+  QUIRE_DEVICE static void VisitTokens(float (&scores)[kRun / 8][4], int half, int begin,
                                        Visit visit) {
     QUIRE_UNROLL
-    for (int block = 0; block < kBlocks; ++block) {
-      QUIRE_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        visit(scores[4 * block + j % 4][2 * half + j / 4],
-              begin + 32 * block + 8 * (LaneIndex() % 4) + j);
-      }
+    for (int j = 0; j < 8; ++j) {
+      visit(scores[j % 4][2 * half + j / 4], begin + 8 * (LaneIndex() % 4) + j);
     }
   }
 
   // visit(a of each row tile, fragments of values, the first of 4, this lane's first token of 4).
   template <typename Visit>
-  QUIRE_DEVICE static void VisitValues(const Scores& weights, Shared<uint32_t> values,
+  QUIRE_DEVICE static void VisitValues(const Scores& weights, Shared<uint32_t> values, int run,
                                        Visit visit) {
     QUIRE_UNROLL
-    for (int k = 0; k < 2 * kBlocks; ++k) {
-      const int block = k / 2, step = k % 2;
+    for (int step = 0; step < kRun / 16; ++step) {
       uint32_t a[Config::kRowTiles][4];
       QUIRE_UNROLL
       for (int i = 0; i < Config::kRowTiles; ++i) {
         QUIRE_UNROLL
         for (int r = 0; r < 4; ++r) {
-          const int j = 4 * block + r / 2 * 2, c = r % 2 * 2 + step;
+          const int j = r / 2 * 2, c = r % 2 * 2 + step;
           a[i][r] = PackBf16(weights[i][j][c], weights[i][j + 1][c]);
         }
       }
       QUIRE_UNROLL
       for (int dims = 0; dims < Config::kValueDim / 32; ++dims) {
         uint32_t fragments[4][2];
-        Layout::LoadValues(values, block, step, dims, fragments);
-        visit(a, fragments, 4 * dims, 32 * block + 8 * (LaneIndex() % 4) + 4 * step);
+        Layout::LoadValues(values, run, step, dims, fragments);
+        visit(a, fragments, 4 * dims, 8 * (LaneIndex() % 4) + 4 * step);
       }
     }
   }
-  QUIRE_DEVICE void Accumulate(const Scores& weights, Shared<uint32_t> values) {
-    VisitValues(weights, values, [&](const auto& a, const auto& fragments, int first, int) {
+  QUIRE_DEVICE void Accumulate(const Scores& weights, Shared<uint32_t> values, int run) {
+    VisitValues(weights, values, run, [&](const auto& a, const auto& fragments, int first, int) {
       QUIRE_UNROLL
       for (int j = 0; j < 4; ++j) {
         QUIRE_UNROLL
@@ -305,43 +307,45 @@ class PrefillWarp {
   }
   // Row by row, with zeros for the values that it does not see: a weight of zero does not hide a
   // value that is no number. The products are those of Accumulate, so that bits are too.
-  QUIRE_DEVICE void AccumulateEach(const Scores& weights, Shared<uint32_t> values, int begin,
-                                   const KeyRange& range) {
+  QUIRE_DEVICE void AccumulateEach(const Scores& weights, Shared<uint32_t> values, int run,
+                                   int begin, const KeyRange& range) {
     QUIRE_NO_UNROLL
     for (int row = 0; row < 16; ++row) {
-      VisitValues(weights, values, [&](const auto& a, const auto& fragments, int first, int token) {
-        QUIRE_UNROLL
-        for (int i = 0; i < Config::kRowTiles; ++i) {
-          const KeySpan span = SpanOf(FirstRow() + 16 * i + row, range);
-          const uint32_t low = PairMask(span, begin + token);
-          const uint32_t high = PairMask(span, begin + token + 2);
-          QUIRE_UNROLL
-          for (int j = 0; j < 4; ++j) {
-            float(&sums)[4] = sums_[i][first + j];
-            float c[4] = {sums[0], sums[1], sums[2], sums[3]};
-            const uint32_t seen[2] = {fragments[j][0] & low, fragments[j][1] & high};
-            MmaBf16(c, a[i], seen);
-            QUIRE_UNROLL
-            for (int r = 0; r < 4; ++r) {
-              if (LaneIndex() / 4 + r / 2 * 8 == row) sums[r] = c[r];
-            }
-          }
-        }
-      });
+      VisitValues(weights, values, run,
+                  [&](const auto& a, const auto& fragments, int first, int token) {
+                    QUIRE_UNROLL
+                    for (int i = 0; i < Config::kRowTiles; ++i) {
+                      const KeySpan span = SpanOf(FirstRow() + 16 * i + row, range);
+                      const uint32_t low = PairMask(span, begin + token);
+                      const uint32_t high = PairMask(span, begin + token + 2);
+                      QUIRE_UNROLL
+                      for (int j = 0; j < 4; ++j) {
+                        float(&sums)[4] = sums_[i][first + j];
+                        float c[4] = {sums[0], sums[1], sums[2], sums[3]};
+                        const uint32_t seen[2] = {fragments[j][0] & low, fragments[j][1] & high};
+                        MmaBf16(c, a[i], seen);
+                        QUIRE_UNROLL
+                        for (int r = 0; r < 4; ++r) {
+                          if (LaneIndex() / 4 + r / 2 * 8 == row) sums[r] = c[r];
+                        }
+                      }
+                    }
+                  });
     }
   }
   // Of two tokens' numbers in a word.
   QUIRE_DEVICE static uint32_t PairMask(KeySpan span, int position) {
     return (span.Holds(position) ? 0xffffU : 0U) | (span.Holds(position + 1) ? 0xffff0000U : 0U);
   }
-  // Among what this lane holds of a tile's values.
-  QUIRE_DEVICE static bool HasNonFinite(Shared<uint32_t> values) {
+  // Among what this lane holds of a run's values.
+  QUIRE_DEVICE static bool HasNonFinite(Shared<uint32_t> values, int run) {
     bool found = false;
     QUIRE_NO_UNROLL
-    for (int k = 0; k < 2 * kBlocks; ++k) {
+    for (int step = 0; step < kRun / 16; ++step) {
+      QUIRE_NO_UNROLL
       for (int dims = 0; dims < Config::kValueDim / 32; ++dims) {
         uint32_t fragments[4][2];
-        Layout::LoadValues(values, k / 2, k % 2, dims, fragments);
+        Layout::LoadValues(values, run, step, dims, fragments);
         QUIRE_UNROLL
         for (int j = 0; j < 8; ++j) {
           const uint32_t word = fragments[j / 2][j % 2];

@@ -91,23 +91,25 @@ struct RowTileLayout {
   QUIRE_DEVICE static void LoadKeys(Shared<uint32_t> tile, int block, int step,
                                     uint32_t (&fragments)[4][2]) {
     const int row = LaneIndex() % 8, matrix = LaneIndex() / 8;
+    // A lane's numbers are a fixed way apart, but for the chunk among 8: row is how it is turned.
+    const int first = KeyAt(4 * row + matrix / 2, 2 * (step % 4) + matrix % 2) + step / 4 * 64;
     QUIRE_UNROLL
     for (int j = 0; j < 4; j += 2) {
-      const int token = 32 * block + 4 * row + j + matrix / 2;
       uint32_t loaded[4];
-      LoadMatrix<4>(loaded, tile.template As<bf16>(), KeyAt(token, 2 * step + matrix % 2));
+      LoadMatrix<4>(loaded, tile.template As<bf16>(), first + (32 * block + j) * kKeyRow);
       Split(loaded, fragments[j], fragments[j + 1]);
     }
   }
   QUIRE_DEVICE static void LoadValues(Shared<uint32_t> tile, int block, int step, int dims,
                                       uint32_t (&fragments)[4][2]) {
     const int row = LaneIndex() % 8, matrix = LaneIndex() / 8;
-    const int token = 32 * block + 8 * (row / 2) + row % 2 + 4 * step + matrix % 2 * 2;
+    const int token = 8 * (row / 2) + row % 2 + matrix % 2 * 2;
     QUIRE_UNROLL
     for (int j = 0; j < 4; j += 2) {
+      const int first = ValueAt(token, dims % 2 * 4 + j + matrix / 2) + dims / 2 * 64;
       uint32_t loaded[4];
       LoadMatrix<4, true>(loaded, tile.template As<bf16>(),
-                          ValueAt(token, 4 * dims + j + matrix / 2));
+                          first + (32 * block + 4 * step) * kValueRow);
       Split(loaded, fragments[j], fragments[j + 1]);
     }
   }

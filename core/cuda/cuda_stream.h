@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "core/cuda/device_limits.h"
 #include "core/cuda/device_queue.h"
 
 namespace quire {
@@ -21,6 +22,8 @@ class CudaStream : public DeviceQueue {
   CudaStream& operator=(const CudaStream&) = delete;
 
   cudaStream_t get() const { return stream_; }
+  // Of the device that was current when it was made.
+  const DeviceLimits& limits() const { return limits_; }
 
   absl::StatusOr<DeviceBuffer> MakeStaging(size_t bytes) override;
   void CopyToDevice(void* device, const void* host, size_t bytes) override;
@@ -37,6 +40,7 @@ class CudaStream : public DeviceQueue {
   cudaStream_t stream_ = nullptr;
   std::array<cudaEvent_t, kEvents> events_{};
   Mark marks_ = 0;  // set so far
+  DeviceLimits limits_ = ReadDeviceLimits();
 };
 
 }  // namespace quire

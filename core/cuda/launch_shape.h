@@ -24,7 +24,10 @@ struct LaunchShape {
 };
 
 inline constexpr int kMaxBlockThreads = 1024;
-inline constexpr size_t kMaxSharedBytes = 227 << 10;  // compute capability 9.0
+// Shared memory of a block: the most that kernels have a shape for (compute capability 9.0 and
+// 10.0; 8.0 has 163 KiB), and what every kernel has one for (8.6, 8.9, 12.0).
+inline constexpr size_t kMaxSharedBytes = 227 << 10;
+inline constexpr size_t kLeastSharedBytes = 99 << 10;
 inline constexpr int64_t kMaxGridYZ = 65535;
 
 }  // namespace quire

@@ -26,6 +26,8 @@ class QueueLauncher {
   explicit QueueLauncher(DeviceQueue& queue)
       : queue_(static_cast<emulation::EmulatedQueue&>(queue)) {}
 
+  size_t max_shared_bytes() const { return queue_.max_shared_bytes(); }
+
   template <typename... Params>
   void Launch(const LaunchShape& shape, void (*kernel)(Params...), const Params&... params) {
     queue_.Launch(shape, kernel, params...);
@@ -37,8 +39,10 @@ class QueueLauncher {
 #else
 class QueueLauncher : public StreamLauncher {
  public:
-  explicit QueueLauncher(DeviceQueue& queue)
-      : StreamLauncher(static_cast<CudaStream&>(queue).get()) {}
+  explicit QueueLauncher(DeviceQueue& queue) : QueueLauncher(static_cast<CudaStream&>(queue)) {}
+
+ private:
+  explicit QueueLauncher(CudaStream& stream) : StreamLauncher(stream.get(), stream.limits()) {}
 };
 #endif
 

@@ -5,13 +5,19 @@
 #include <cuda_runtime_api.h>
 
 #include "core/cuda/cuda_error.h"
+#include "core/cuda/device_limits.h"
 #include "core/cuda/launch_shape.h"
 
 namespace quire::cuda {
 
 class StreamLauncher {
  public:
-  explicit StreamLauncher(cudaStream_t stream) : stream_(stream) {}
+  // `limits` are those of the stream's device.
+  StreamLauncher(cudaStream_t stream, const DeviceLimits& limits)
+      : stream_(stream), limits_(limits) {}
+
+  // What a block may have here. Launch functions whose kernels come in several shapes ask for it.
+  size_t max_shared_bytes() const { return limits_.max_shared_bytes; }
 
   // In the stream's order; a captured stream records it. Nothing happens where the grid is empty.
   template <typename... Params>
@@ -34,12 +40,13 @@ class StreamLauncher {
     config.dynamicSmemBytes = shape.shared_bytes;
     config.stream = stream_;
     config.attrs = &overlap;
-    config.numAttrs = shape.overlaps_earlier ? 1 : 0;
+    config.numAttrs = shape.overlaps_earlier && limits_.OverlapsKernels() ? 1 : 0;
     QUIRE_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Params(params)...));
   }
 
  private:
   cudaStream_t stream_;
+  DeviceLimits limits_;
 };
 
 }  // namespace quire::cuda

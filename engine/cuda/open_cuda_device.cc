@@ -5,12 +5,13 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "core/cuda/cuda_error.h"
 #include "core/cuda/cuda_memory.h"
 #include "core/cuda/cuda_stream.h"
-#include "core/cuda/launch_shape.h"
+#include "core/cuda/device_limits.h"
+#include "core/cuda/kernel_image.h"
 #include "core/status_macros.h"
+#include "engine/cuda/check_cuda_device.h"
 #include "ops/cuda/cublas_gemm.h"
 
 namespace quire {
@@ -18,19 +19,17 @@ namespace {
 
 constexpr int kDevice = 0;  // of those that CUDA_VISIBLE_DEVICES leaves
 
-// The widest heads' tiles take that much of a block's shared memory: H100 and H200 have it, A100
-// and what is made for graphics have not.
-bool HasRoomForKernels() {
-  int bytes = 0;
-  const cudaError_t error =
-      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, kDevice);
-  if (error != cudaSuccess) cudaGetLastError();  // it does not stick
-  return error == cudaSuccess && bytes >= static_cast<int>(kMaxSharedBytes);
-}
-
 }  // namespace
 
-bool HasCudaDevice() { return HasRoomForKernels(); }
+bool HasCudaDevice() {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess) {
+    cudaGetLastError();  // it does not stick
+    return false;
+  }
+  return devices > kDevice &&
+         CheckCudaDevice("", ReadDeviceLimits(), /*has_kernels=*/true, "").ok();
+}
 
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows) {
   CudaDevice device;
@@ -39,12 +38,8 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_ro
   QUIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties, kDevice));
   device.name = properties.name;
   device.multiprocessors = properties.multiProcessorCount;
-  if (!HasRoomForKernels()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(device.name, " has ", properties.sharedMemPerBlockOptin,
-                     " bytes of shared memory a block; the CUDA backend needs ", kMaxSharedBytes,
-                     " (compute capability 9.0 or 10.0): use --device cpu"));
-  }
+  QUIRE_RETURN_IF_ERROR(
+      CheckCudaDevice(device.name, ReadDeviceLimits(), HasKernelImage(), KernelArchitectures()));
   auto stream = std::make_unique<CudaStream>();
   QUIRE_ASSIGN_OR_RETURN(device.prompt_gemm, MakeCublasGemm(*stream, *device.memory, max_rows));
   device.queue = std::move(stream);

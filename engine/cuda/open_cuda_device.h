@@ -9,12 +9,12 @@
 
 namespace quire {
 
-// Whether there is a GPU that OpenCudaDevice takes.
+// Whether there is a GPU that OpenCudaDevice takes if the build has kernels for it.
 bool HasCudaDevice();
 
 // The first GPU, with up to `memory_fraction` of its memory, for batches of max_rows rows.
-// FAILED_PRECONDITION where there is none, where its blocks have too little shared memory for the
-// kernels, or where cuBLASLt isn't found.
+// FAILED_PRECONDITION where there is none, where it is not one for this build (CheckCudaDevice), or
+// where cuBLASLt isn't found.
 absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows);
 
 }  // namespace quire

@@ -88,7 +88,7 @@ void LaunchBatchedGemm(Launcher& launcher, std::span<const GemmArgs> products) {
       ++count;
     }
     const auto alike = products.first(count);
-    VisitGemmForm(static_cast<int64_t>(count), alike[0].x.rows, alike[0],
+    VisitGemmForm(launcher, static_cast<int64_t>(count), alike[0].x.rows, alike[0],
                   [&](auto act, auto shape) {
                     LaunchBatchedGemmOf<decltype(act), decltype(shape)>(launcher, alike);
                   });

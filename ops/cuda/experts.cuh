@@ -190,13 +190,17 @@ void LaunchSortPairs(Launcher& launcher, const SortPairsArgs& args) {
       pairs <= kPairsPerBlock ? 1 : (pairs + kPairsPerBlock - 1) / kPairsPerBlock;
   const int64_t most = blocks > 1 ? kPairsPerBlock : pairs > 0 ? pairs : 1;  // of a block
   const int64_t lines = (most + kWarpLanes - 1) / kWarpLanes;
+  // A sorting warp counts for itself, in shared memory.
+  const int64_t fit = static_cast<int64_t>(launcher.max_shared_bytes() - (size_t{1} << 10)) /
+                      static_cast<int64_t>(SharedBytes<int32_t>(args.num_experts));
   constexpr int64_t kMaxWarps = kMaxBlockThreads / kWarpLanes;
+  const int64_t most_warps = fit < kMaxWarps ? fit : kMaxWarps;
   SortParams params{.ids = Global<const int32_t>(args.ids.data),
                     .pairs = pairs,
                     .top_k = args.top_k,
                     .num_experts = args.num_experts,
                     .id_bits = 0,
-                    .sorting_warps = static_cast<int>(lines < kMaxWarps ? lines : kMaxWarps),
+                    .sorting_warps = static_cast<int>(lines < most_warps ? lines : most_warps),
                     .counts = Global<int32_t>(args.counts),
                     .expert_start = Global<int32_t>(args.expert_start),
                     .source_row = Global<int32_t>(args.source_row),

@@ -108,12 +108,13 @@ void LaunchGemmOf(Launcher& launcher, const GemmArgs& args) {
 }
 
 // visit(act(), GemmShape<...>()) with what suits `products` products of M rows by such a weight.
-template <typename Args, typename Visit>
-void VisitGemmForm(int64_t products, int64_t m, const Args& args, Visit visit) {
+template <typename Launcher, typename Args, typename Visit>
+void VisitGemmForm(const Launcher& launcher, int64_t products, int64_t m, const Args& args,
+                   Visit visit) {
   const auto visit_shape = [&](auto act) {
     constexpr bool kWithWide = std::is_same_v<decltype(act), bf16>;
     VisitGemmShape<kWithWide>(products, m, args.y.cols, static_cast<int>(args.x.cols),
-                              args.max_shared_bytes, [&](auto shape) { visit(act, shape); });
+                              launcher.max_shared_bytes(), [&](auto shape) { visit(act, shape); });
   };
   if (args.x.dtype == DType::kBFloat16) {
     visit_shape(bf16());
@@ -125,7 +126,7 @@ void VisitGemmForm(int64_t products, int64_t m, const Args& args, Visit visit) {
 // args.x.rows of them; args.x.dtype is act.
 template <typename Launcher>
 void LaunchGemm(Launcher& launcher, const GemmArgs& args) {
-  VisitGemmForm(/*products=*/1, args.x.rows, args, [&](auto act, auto shape) {
+  VisitGemmForm(launcher, /*products=*/1, args.x.rows, args, [&](auto act, auto shape) {
     LaunchGemmOf<decltype(act), decltype(shape)>(launcher, args);
   });
 }

@@ -3,10 +3,8 @@
 #ifndef QUIRE_OPS_CUDA_GEMM_ARGS_H_
 #define QUIRE_OPS_CUDA_GEMM_ARGS_H_
 
-#include <cstddef>
 #include <cstdint>
 
-#include "core/cuda/launch_shape.h"
 #include "core/device_matrix.h"
 
 namespace quire {
@@ -18,8 +16,6 @@ struct GemmArgs {
   DeviceMatrix weight;          // act [N, K]
   const float* bias = nullptr;  // [N], or null
   DeviceMatrix y;               // act or fp32 [M, N], overlaps nothing of the above
-  // What a block may take on the device; at least 96 KiB. No bit depends on it.
-  size_t max_shared_bytes = kMaxSharedBytes;
 };
 
 // y[r] = x[source_row[r]] W_e^T + b_e for the rows [expert_start[e], expert_start[e + 1]) of y. A
@@ -33,7 +29,6 @@ struct GroupedGemmArgs {
   int64_t weight_stride = 0;             // of rows
   const float* const* biases = nullptr;  // [X] [N] or null; or null
   DeviceMatrix y;                        // act or fp32 [R, N], overlaps nothing of the above
-  size_t max_shared_bytes = kMaxSharedBytes;
 };
 
 }  // namespace quire

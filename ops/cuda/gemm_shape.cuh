@@ -69,12 +69,13 @@ using GemmShape32 = GemmShape<2, 4, 1, 1, 3, 1>;  //  32 x  32, 192 KiB
 using GemmShapeNarrow = GemmShape<1, 4, 2, 2, 5, 3>;  //  32 x  64,  60 KiB
 using GemmShapeMiddle = GemmShape<2, 4, 2, 2, 6, 2>;  //  64 x  64,  96 KiB
 using GemmShapeWide = GemmShape<2, 8, 4, 2, 4, 1>;    // 128 x 128, 128 KiB
+static_assert(GemmShape8::kGroupBytes * kMaxGemmSlices <= kLeastSharedBytes);
 
 // About the multiprocessors of one GPU: a shape that gives fewer blocks leaves some idle.
 inline constexpr int64_t kBusyBlocks = 128;
 
-// visit(GemmShape<...>()) with the shape for `products` of M rows by [N, K], which fits into
-// `max_shared_bytes`; the smallest one takes 96 KiB.
+// visit(GemmShape<...>()) with the shape for `products` of M rows by [N, K] whose blocks have up to
+// `max_shared_bytes`.
 template <bool kWithWide, typename Visit>
 void VisitGemmShape(int64_t products, int64_t m, int64_t n, int k, size_t max_shared_bytes,
                     Visit visit) {

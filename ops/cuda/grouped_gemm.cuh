@@ -132,9 +132,10 @@ void LaunchGroupedGemm(Launcher& launcher, const GroupedGemmArgs& args) {
   if (rows == 0 || num_experts == 0) return;
   // What most experts have, where the average is two thirds of it.
   const int64_t tokens = CeilDiv(3 * rows, 2 * num_experts);
-  VisitGemmForm(rows < num_experts ? rows : num_experts, tokens, args, [&](auto act, auto shape) {
-    LaunchGroupedGemmOf<decltype(act), decltype(shape)>(launcher, args);
-  });
+  VisitGemmForm(launcher, rows < num_experts ? rows : num_experts, tokens, args,
+                [&](auto act, auto shape) {
+                  LaunchGroupedGemmOf<decltype(act), decltype(shape)>(launcher, args);
+                });
 }
 
 }  // namespace quire::QUIRE_CUDA_TARGET

@@ -32,6 +32,7 @@ struct MlaDrive {
   int64_t page_shift = 0;   // bytes by which pages miss a multiple of 16
   int64_t kv_gap = 0;       // between rows of expanded keys
   uint32_t seed = 0;        // of the emulation
+  size_t max_shared_bytes = kMaxSharedBytes;
 };
 
 // The cache as kernels see it: of pages what the batch's rows see, and their block ids.
@@ -195,8 +196,9 @@ class EmulatedMla : public Mla {
   }
 
   emulation::EmulatedQueue Queue() const {
-    return emulation::EmulatedQueue(
-        {.seed = drive_.seed, .resident_blocks = drive_.seed == 0 ? 1 : 3});
+    return emulation::EmulatedQueue({.seed = drive_.seed,
+                                     .resident_blocks = drive_.seed == 0 ? 1 : 3,
+                                     .max_shared_bytes = drive_.max_shared_bytes});
   }
 
   MlaDrive drive_;

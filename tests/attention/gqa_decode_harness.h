@@ -24,6 +24,7 @@ struct DecodeRun {
   int64_t max_blocks = 0;
   int64_t first_rows = -1;   // of the batch; -1: all
   bool detect_races = true;  // takes most of the time
+  size_t max_shared_bytes = kMaxSharedBytes;
 };
 
 // The pool of a PagedKv: what its bytes 0xff are nobody has written.
@@ -141,7 +142,8 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
   const EmulatedMatrix out("out", params.out.Rows(0, rows), EmulatedMatrix::kOutput);
   emulation::EmulatedQueue queue({.seed = run.seed,
                                   .resident_blocks = run.seed == 0 ? 1 : 3,
-                                  .detect_races = run.detect_races});
+                                  .detect_races = run.detect_races,
+                                  .max_shared_bytes = run.max_shared_bytes});
   cuda::GqaDecodePlan(queue, args.plan);
   cuda::GqaDecode(queue, args);
   ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();

@@ -389,6 +389,10 @@ TEST(CudaEmulation, RefusesWhatTheDeviceWouldRefuse) {
   EXPECT_FALSE(RunGrid(Shape(33), {}, nothing).ok());
   EXPECT_FALSE(RunGrid(Shape(2048), {}, nothing).ok());
   EXPECT_FALSE(RunGrid(Shape(32, kMaxSharedBytes + 1), {}, nothing).ok());
+  EXPECT_TRUE(RunGrid(Shape(32, kMaxSharedBytes), {}, nothing).ok());
+  const emulation::EmulationOptions little{.max_shared_bytes = kLeastSharedBytes};
+  EXPECT_TRUE(RunGrid(Shape(32, kLeastSharedBytes), little, nothing).ok());
+  EXPECT_FALSE(RunGrid(Shape(32, kLeastSharedBytes + 1), little, nothing).ok());
   LaunchShape tall = Shape(32);
   tall.grid.y = kMaxGridYZ + 1;
   EXPECT_FALSE(RunGrid(tall, {}, nothing).ok());

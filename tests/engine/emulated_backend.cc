@@ -7,12 +7,21 @@
 
 #include "core/cuda/emulation/emulated_memory.h"
 #include "core/cuda/emulation/emulated_queue.h"
+#include "core/cuda/launch_shape.h"
 #include "engine/cuda/cuda_backend.h"
 
 namespace quire {
+namespace {
+
+size_t shared_bytes = kMaxSharedBytes;
+
+}  // namespace
+
 namespace testing {
 
 std::atomic<emulation::EmulatedQueue*> latest_emulated_queue = nullptr;
+
+void SetEmulatedSharedBytes(size_t bytes) { shared_bytes = bytes; }
 
 }  // namespace testing
 
@@ -24,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
   device.multiprocessors = 2;  // blocks of some kernels take turns
   auto memory = std::make_unique<emulation::EmulatedMemory>(size_t{2} << 30);
   device.queue = std::make_unique<emulation::EmulatedQueue>(
-      emulation::EmulationOptions{.detect_races = false});
+      emulation::EmulationOptions{.detect_races = false, .max_shared_bytes = shared_bytes});
   testing::latest_emulated_queue = static_cast<emulation::EmulatedQueue*>(device.queue.get());
   memory->WaitFor(*device.queue);
   device.memory = std::move(memory);

@@ -1,8 +1,9 @@
-// What tests may see of the emulated device behind MakeBackend.
+// What tests may say and see of the emulated device behind MakeBackend (emulated_backend.cc).
 #ifndef QUIRE_TESTS_ENGINE_EMULATED_BACKEND_H_
 #define QUIRE_TESTS_ENGINE_EMULATED_BACKEND_H_
 
 #include <atomic>
+#include <cstddef>
 
 #include "core/cuda/emulation/emulated_queue.h"
 
@@ -10,6 +11,8 @@ namespace quire::testing {
 
 // Of the backend that was made last; it goes with it.
 extern std::atomic<emulation::EmulatedQueue*> latest_emulated_queue;
+// Shared memory of a block, of backends made later; before, it is kMaxSharedBytes.
+void SetEmulatedSharedBytes(size_t bytes);
 
 }  // namespace quire::testing
 

@@ -30,9 +30,9 @@ class CudaGemmTest : public ::testing::Test {
  protected:
   // Runs the kernel on rows [first, first + y.rows) of x; y is written whole, nothing else is.
   static void Run(const HostMatrix& x, int64_t first, const GemmWeight& weight, const HostMatrix& y,
-                  uint32_t seed = 0) {
+                  uint32_t seed = 0, size_t max_shared_bytes = kMaxSharedBytes) {
     RunBy([](auto& launcher, const GemmArgs& args) { cuda_emulated::LaunchGemm(launcher, args); },
-          x, first, weight, y, seed);
+          x, first, weight, y, seed, max_shared_bytes);
   }
   // By one shape of block, whether the rule would choose it or not.
   template <typename T, typename Shape>
@@ -43,14 +43,16 @@ class CudaGemmTest : public ::testing::Test {
   }
   template <typename Launch>
   static void RunBy(Launch launch, const HostMatrix& x, int64_t first, const GemmWeight& weight,
-                    const HostMatrix& y, uint32_t seed) {
+                    const HostMatrix& y, uint32_t seed, size_t max_shared_bytes = kMaxSharedBytes) {
     const GemmArgs args{.x = x.view().Rows(first, y.view().rows),
                         .weight = weight.matrix(),
                         .bias = weight.bias(),
                         .y = y.view()};
     const EmulatedMatrix x_memory("x", args.x, EmulatedMatrix::kInput);
     const EmulatedMatrix y_memory("y", args.y, EmulatedMatrix::kOutput);
-    EmulatedLauncher launcher(GemmEmulation(seed));
+    emulation::EmulationOptions options = GemmEmulation(seed);
+    options.max_shared_bytes = max_shared_bytes;
+    EmulatedLauncher launcher(options);
     launch(launcher, args);
     ASSERT_TRUE(launcher.status().ok()) << launcher.status();
     EXPECT_TRUE(y_memory.IsWritten());
@@ -159,6 +161,24 @@ TYPED_TEST(CudaGemmShapeTest, EveryShapeOfBlockAddsUpTheSameSlices) {
     this->template RunShape<TypeParam, decltype(shape)>(x, weight, same);
     EXPECT_TRUE(same.SameBits(y)) << shape.kRows << " x " << shape.kTokens;
   });
+}
+
+// 8 slices of K: shapes of few tokens take up to 192 KiB.
+TEST_F(CudaGemmTest, SharedMemoryOfTheDeviceChangesNoBit) {
+  for (DType act : kActs) {
+    const GemmWeight weight(act, 32, 2048, true);
+    for (int64_t m : {1, 12, 24}) {
+      HostMatrix x(act, m, 2048);
+      x.FillNormal(5);
+      const HostMatrix want(act, m, 32);
+      Run(x, 0, weight, want);
+      for (size_t room : {size_t{163} << 10, kLeastSharedBytes}) {
+        const HostMatrix y(act, m, 32);
+        Run(x, 0, weight, y, 0, room);
+        EXPECT_TRUE(y.SameBits(want)) << m << " rows, " << room << " bytes";
+      }
+    }
+  }
 }
 
 TEST_F(CudaGemmTest, ARowOfNanStaysAlone) {

@@ -25,8 +25,9 @@ using ::quire::testing::EmulatedMatrix;
 using ::quire::testing::HostMatrix;
 using ::quire::testing::RowStrides;
 
-EmulatedLauncher MakeLauncher(uint32_t seed) {
-  return EmulatedLauncher({.seed = seed, .resident_blocks = seed == 0 ? 1 : 3});
+EmulatedLauncher MakeLauncher(uint32_t seed, size_t max_shared_bytes = kMaxSharedBytes) {
+  return EmulatedLauncher(
+      {.seed = seed, .resident_blocks = seed == 0 ? 1 : 3, .max_shared_bytes = max_shared_bytes});
 }
 
 struct Sorted {
@@ -34,13 +35,13 @@ struct Sorted {
 };
 
 absl::Status Sort(const std::vector<int32_t>& ids, int top_k, int num_experts, Sorted& sorted,
-                  uint32_t seed = 0) {
+                  uint32_t seed = 0, size_t max_shared_bytes = kMaxSharedBytes) {
   const auto pairs = static_cast<int64_t>(ids.size());
   const GlobalBuffer<int32_t> id_memory("ids", ids);
   const GlobalBuffer<int32_t> counts("counts", SortPairsCounts(pairs, num_experts));
   const GlobalBuffer<int32_t> start("expert_start", num_experts + 1);
   const GlobalBuffer<int32_t> source("source_row", pairs), place("place", pairs);
-  EmulatedLauncher launcher = MakeLauncher(seed);
+  EmulatedLauncher launcher = MakeLauncher(seed, max_shared_bytes);
   cuda_emulated::LaunchSortPairs(launcher, {.ids = {id_memory.data(), pairs},
                                             .top_k = top_k,
                                             .num_experts = num_experts,
@@ -99,9 +100,10 @@ std::vector<int32_t> Ids(int64_t pairs, int num_experts, Load load) {
   return ids;
 }
 
-void ExpectStable(const std::vector<int32_t>& ids, int top_k, int num_experts, uint32_t seed) {
+void ExpectStable(const std::vector<int32_t>& ids, int top_k, int num_experts, uint32_t seed,
+                  size_t max_shared_bytes = kMaxSharedBytes) {
   Sorted got;
-  const absl::Status status = Sort(ids, top_k, num_experts, got, seed);
+  const absl::Status status = Sort(ids, top_k, num_experts, got, seed, max_shared_bytes);
   ASSERT_TRUE(status.ok()) << status;
   const Sorted want = StableSorted(ids, top_k, num_experts);
   EXPECT_EQ(got.expert_start, want.expert_start) << ids.size() << " of " << num_experts;
@@ -127,6 +129,11 @@ TEST(CudaSortPairsTest, TheMostExpertsAreSorted) {
 }
 
 // At the edges of a block's pairs, and with some blocks side by side.
+// Counts of 32 warps take 128 KiB.
+TEST(CudaSortPairsTest, FewerWarpsSortWhereABlockHasLessSharedMemory) {
+  ExpectStable(Ids(1024, 1024, Load::kRandom), 8, 1024, 3, kLeastSharedBytes);
+}
+
 TEST(CudaSortPairsTest, PairsOfManyBlocksAreSorted) {
   for (int64_t pairs : {kPairsPerBlock - 1, kPairsPerBlock, kPairsPerBlock + 1, kPairsPerBlock + 33,
                         3 * kPairsPerBlock + 8}) {

@@ -19,6 +19,8 @@ class EmulatedQueue : public DeviceQueue {
  public:
   explicit EmulatedQueue(const EmulationOptions& options = {}) : launcher_(options) {}
 
+  size_t max_shared_bytes() const { return launcher_.max_shared_bytes(); }
+
   template <typename... Params>
   void Launch(const LaunchShape& shape, void (*kernel)(Params...), const Params&... params) {
     Add([this, shape, kernel, params...] { launcher_.Launch(shape, kernel, params...); });

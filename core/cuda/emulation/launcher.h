@@ -7,6 +7,7 @@
 #ifndef QUIRE_CORE_CUDA_EMULATION_LAUNCHER_H_
 #define QUIRE_CORE_CUDA_EMULATION_LAUNCHER_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/functional/function_ref.h"
@@ -21,6 +22,8 @@ struct EmulationOptions {
   // Blocks that run side by side. They begin in the order of their index, or at random.
   int resident_blocks = 1;
   bool detect_races = true;
+  // Of a block of the device that it plays.
+  size_t max_shared_bytes = kMaxSharedBytes;
 };
 
 // Runs `thread_body` once per thread of each block. INTERNAL with the first fault.
@@ -36,6 +39,8 @@ class EmulatedLauncher {
   void Launch(const LaunchShape& shape, void (*kernel)(Params...), const Params&... params) {
     if (status_.ok()) status_ = RunGrid(shape, options_, [&] { kernel(params...); });
   }
+
+  size_t max_shared_bytes() const { return options_.max_shared_bytes; }
 
   // The first fault of all launches; none runs behind it.
   const absl::Status& status() const { return status_; }

@@ -158,8 +158,9 @@ absl::Status RunGrid(const LaunchShape& shape, const EmulationOptions& options,
   if (shape.threads < 32 || shape.threads > kMaxBlockThreads || shape.threads % 32 != 0) {
     return refuse(absl::StrCat(shape.threads, " threads a block"));
   }
-  if (shape.shared_bytes > kMaxSharedBytes) {
-    return refuse(absl::StrCat(shape.shared_bytes, " bytes of shared memory"));
+  if (shape.shared_bytes > options.max_shared_bytes) {
+    return refuse(absl::StrCat(shape.shared_bytes, " bytes of shared memory, of ",
+                               options.max_shared_bytes));
   }
   const GridShape& grid = shape.grid;
   if (grid.x < 0 || grid.x > INT32_MAX || grid.y < 0 || grid.y > kMaxGridYZ || grid.z < 0 ||

@@ -125,7 +125,9 @@ class Shared {
   }
   // For primitives: the address of element `i` as PTX's shared instructions take it.
   QUIRE_DEVICE uint32_t Address(int i) const {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(data_ + i));
+    // (In 32 bits: half the registers of a pointer.)
+    return static_cast<uint32_t>(__cvta_generic_to_shared(data_)) +
+           static_cast<uint32_t>(i) * static_cast<uint32_t>(sizeof(T));
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "tests/core/cuda/all_primitives.cuh"
 
+#include "core/cuda/device_limits.h"
 #include "core/cuda/stream_launcher.cuh"
 #include "tests/core/cuda/all_primitives_launch.h"
 
@@ -7,7 +8,7 @@ namespace quire::testing {
 
 void LaunchAllPrimitivesOnDevice(cudaStream_t stream, const float* x, uint32_t* counters,
                                  uint32_t* out, uint32_t* num_records) {
-  cuda::StreamLauncher launcher(stream);
+  cuda::StreamLauncher launcher(stream, ReadDeviceLimits());
   cuda::LaunchAllPrimitives(launcher,
                             {cuda::Global<const float>(x), cuda::Global<uint32_t>(counters),
                              cuda::Global<uint32_t>(out), cuda::Global<uint32_t>(num_records)});
