@@ -79,6 +79,9 @@ class Mla {
  public:
   virtual ~Mla() = default;
 
+  // As Attention::BeginBatch.
+  virtual void BeginBatch() {}
+
   // Normalises c_kv, rotates the key's part and writes both to the rows' slots; rotates the queries
   // in place. Arithmetic in fp32, rounded once.
   virtual void NormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch) = 0;

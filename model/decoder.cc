@@ -40,6 +40,7 @@ void Decoder::Compute(const ModelBatch& batch) {
   const int64_t rows = batch.num_rows;
   QUIRE_CHECK_LE(rows, limits_.max_batch_tokens);
   attention_.BeginBatch();
+  if (mla_ != nullptr) mla_->BeginBatch();
   EmbedTokens(batch);
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     const LayerWeights& weights = weights_.layers[layer];

@@ -61,6 +61,9 @@ class MlaBlock {
     RopeTable rope;
     PagedKvView kv;
   };
+  // See Attention::BeginBatch.
+  void BeginBatch() { mla_.BeginBatch(); }
+
   // delta = W_o attention(normed), and the rows' latents into the cache. normed act [T, E], delta
   // act or fp32 [T, E].
   void Forward(const MlaWeights& weights, const Batch& batch, const DeviceMatrix& normed,

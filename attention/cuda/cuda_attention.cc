@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "attention/attention_checks.h"
 #include "attention/cuda/gqa_decode_args.h"
+#include "attention/cuda/launch_decode_plan.h"
 #include "attention/cuda/launch_gqa_decode.h"
 #include "attention/cuda/launch_gqa_prefill.h"
 #include "attention/cuda/launch_rope.h"
@@ -52,7 +53,7 @@ class CudaAttention : public Attention {
 
   absl::Status TakeMemory(DeviceMemory& memory) {
     if (limits_.num_heads > 0) {
-      const int64_t numbers = GqaDecodePlanSize(limits_.max_rows, max_items_);
+      const int64_t numbers = DecodePlanSize(limits_.max_rows, max_items_);
       for (DecodePlan& plan : plans_) {
         QUIRE_ASSIGN_OR_RETURN(plan.buffer,
                                memory.Allocate(numbers * sizeof(int32_t), "activations"));
@@ -130,9 +131,9 @@ class CudaAttention : public Attention {
   struct DecodePlan {
     DeviceBuffer buffer;
     bool is_made = false;  // for this batch, of all its rows
-    GqaDecodePlanArgs args;
+    DecodePlanArgs args;
 
-    bool Serves(const GqaDecodePlanArgs& other) const {
+    bool Serves(const DecodePlanArgs& other) const {
       return is_made && args.table_start.data == other.table_start.data &&
              args.num_rows == other.num_rows && args.window == other.window &&
              args.block_tokens == other.block_tokens && args.prefix_tokens == other.prefix_tokens &&
@@ -151,17 +152,18 @@ class CudaAttention : public Attention {
     const KvExtent extent = ExtentOf(batch, params.num_generated);
     const int64_t splits = GqaDecodeMaxSplits(extent.longest, params.shape.window, prefix.tokens);
     QUIRE_CHECK_LE(splits, limits_.max_splits);
-    GqaDecodePlanArgs args{.num_rows = params.num_generated,
-                           .max_items = max_items_,
-                           .window = params.shape.window,
-                           .block_tokens = params.kv.layout.block_tokens,
-                           .prefix_tokens = prefix.tokens,
-                           .prefix_shared = prefix.shared,
-                           .query_start = batch.query_start,
-                           .positions = batch.positions,
-                           .table_start = batch.table_start,
-                           .first_block = batch.first_block,
-                           .prefix_start = batch.prefix_start};
+    DecodePlanArgs args{.num_rows = params.num_generated,
+                        .split_tokens = kGqaDecodeSplit,
+                        .max_items = max_items_,
+                        .window = params.shape.window,
+                        .block_tokens = params.kv.layout.block_tokens,
+                        .prefix_tokens = prefix.tokens,
+                        .prefix_shared = prefix.shared,
+                        .query_start = batch.query_start,
+                        .positions = batch.positions,
+                        .table_start = batch.table_start,
+                        .first_block = batch.first_block,
+                        .prefix_start = batch.prefix_start};
     const int64_t by_keys = extent.keys / kGqaDecodeSplit +
                             args.num_rows * (1 + CeilDiv(prefix.tokens, kGqaDecodeSplit));
     if (std::min(args.num_rows * splits, by_keys) <= max_items_) {
@@ -173,12 +175,12 @@ class CudaAttention : public Attention {
     args.plan = static_cast<int32_t*>(scratch.buffer.data());
     for (; args.first_row < params.num_generated; args.first_row += rows_at_once) {
       args.num_rows = std::min(rows_at_once, params.num_generated - args.first_row);
-      cuda::GqaDecodePlan(queue_, args);
+      cuda::PlanDecode(queue_, args);
       RunSplits(params, batch, args);
     }
   }
 
-  const GqaDecodePlanArgs& PlanOnce(const GqaDecodePlanArgs& wanted) {
+  const DecodePlanArgs& PlanOnce(const DecodePlanArgs& wanted) {
     for (const DecodePlan& plan : plans_) {
       if (plan.Serves(wanted)) return plan.args;
     }
@@ -187,12 +189,11 @@ class CudaAttention : public Attention {
     unused->args = wanted;
     unused->args.plan = static_cast<int32_t*>(unused->buffer.data());
     unused->is_made = true;
-    cuda::GqaDecodePlan(queue_, unused->args);
+    cuda::PlanDecode(queue_, unused->args);
     return unused->args;
   }
 
-  void RunSplits(const GqaParams& params, const AttentionBatch& batch,
-                 const GqaDecodePlanArgs& plan) {
+  void RunSplits(const GqaParams& params, const AttentionBatch& batch, const DecodePlanArgs& plan) {
     const KvPrefix& prefix = params.prefix;
     const AttentionBias& bias = params.scores.bias;
     cuda::GqaDecode(

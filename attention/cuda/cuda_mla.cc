@@ -5,12 +5,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "attention/cuda/launch_decode_plan.h"
 #include "attention/cuda/launch_mla.h"
 #include "attention/cuda/launch_rope.h"
 #include "attention/cuda/make_rope_args.h"
 #include "attention/cuda/mla_args.h"
 #include "attention/cuda/mla_chunks.h"
 #include "attention/mla_checks.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/status_macros.h"
 
@@ -30,19 +32,14 @@ MlaPages PagesOf(const PagedKvView& kv) {
           .dtype = kv.layout.dtype};
 }
 
-// kv_len of any entry, at most.
-int64_t LongestOf(const AttentionBatch& host) {
-  if (host.at_most) return host.at_most->longest;
-  return *std::max_element(host.kv_len.data, host.kv_len.data + host.kv_len.size);
-}
-
 class CudaMla : public Mla {
  public:
-  CudaMla(DeviceQueue& queue, const MlaLimits& limits) : queue_(queue), limits_(limits) {
+  CudaMla(DeviceQueue& queue, const MlaLimits& limits, int multiprocessors)
+      : queue_(queue), limits_(limits), max_blocks_(2 * multiprocessors) {
     const MlaShape& shape = limits.shape;
-    const auto row_bytes =
-        static_cast<int64_t>(MlaAbsorbedWorkspaceBytes(1, shape, limits.max_context));
-    split_rows_ = std::clamp<int64_t>(kWorkspaceBytes / row_bytes, 1, limits.max_rows);
+    const auto item_bytes = static_cast<int64_t>(MlaAbsorbedWorkspaceBytes(1, shape));
+    max_items_ = std::clamp<int64_t>(kWorkspaceBytes / item_bytes, 1,
+                                     limits.max_rows * MlaSplits(limits.max_context));
     const int64_t key_bytes = (shape.latent_dim + shape.expanded_width()) *
                               static_cast<int64_t>(DTypeBytes(limits.cache_dtype));
     const int64_t most = (limits.max_context + kMlaPieceTokens - 1) / kMlaPieceTokens;
@@ -52,9 +49,10 @@ class CudaMla : public Mla {
 
   absl::Status TakeMemory(DeviceMemory& memory) {
     const MlaShape& shape = limits_.shape;
+    const int64_t plan_size = DecodePlanSize(limits_.max_rows, max_items_);
+    QUIRE_ASSIGN_OR_RETURN(plan_, memory.Allocate(plan_size * sizeof(int32_t), "activations"));
     QUIRE_ASSIGN_OR_RETURN(
-        splits_, memory.Allocate(MlaAbsorbedWorkspaceBytes(split_rows_, shape, limits_.max_context),
-                                 "activations"));
+        splits_, memory.Allocate(MlaAbsorbedWorkspaceBytes(max_items_, shape), "activations"));
     const auto element = static_cast<int64_t>(DTypeBytes(limits_.cache_dtype));
     QUIRE_ASSIGN_OR_RETURN(
         latent_, memory.Allocate(chunk_keys_ * shape.latent_dim * element, "activations"));
@@ -65,6 +63,8 @@ class CudaMla : public Mla {
     return absl::OkStatus();
   }
 
+  void BeginBatch() override { planned_ = {}; }
+
   void NormRopeWrite(const MlaNormRopeWriteParams& params, const AttentionBatch& batch) override {
     CheckMlaNormRopeWriteShapes(params, batch);
     if (params.q.rows > 0) cuda::MlaNormRope(queue_, MakeMlaNormRopeArgs(params, batch));
@@ -74,11 +74,10 @@ class CudaMla : public Mla {
     CheckMlaAbsorbedShapes(params, batch);
     const int64_t rows = params.q_latent.rows;
     if (rows == 0) return;
-    const int64_t longest = LongestOf(batch.host());
-    QUIRE_CHECK_LE(longest, limits_.max_context);
-    const int64_t heads = (params.shape.num_heads + kHeadsOfABlock - 1) / kHeadsOfABlock;
+    QUIRE_CHECK_LE(rows, limits_.max_rows);
+    const int64_t heads = CeilDiv(params.shape.num_heads, kHeadsOfABlock);
     // The bits are the same with and without.
-    const bool splits = rows <= split_rows_ && rows * heads < kManyBlocks;
+    const bool splits = rows * heads < kManyBlocks;
     cuda::MlaAbsorbed(queue_, {.q_latent = params.q_latent,
                                .q = params.q,
                                .out = params.out,
@@ -90,8 +89,9 @@ class CudaMla : public Mla {
                                .kv_len = batch.kv_len,
                                .table_start = batch.table_start,
                                .blocks = batch.blocks,
-                               .most_keys = longest,
                                .split_rows = splits,
+                               .plan = splits ? PlanOnce(params, batch) : DecodePlanArgs(),
+                               .max_blocks = max_blocks_,
                                .workspace = static_cast<float*>(splits_.data())});
   }
 
@@ -127,10 +127,36 @@ class CudaMla : public Mla {
   }
 
  private:
+  // All layers share it.
+  const DecodePlanArgs& PlanOnce(const MlaAbsorbedParams& params, const AttentionBatch& batch) {
+    const int64_t rows = params.q_latent.rows;
+    if (planned_.table_start.data == batch.table_start.data && planned_.num_rows == rows &&
+        planned_.first_row == params.first_row) {
+      return planned_;
+    }
+    planned_ = {.first_row = params.first_row,
+                .num_rows = rows,
+                .split_tokens = kMlaSplitTokens,
+                .max_items = max_items_,
+                .may_be_more = true,
+                .block_tokens = params.kv.layout.block_tokens,
+                .query_start = batch.query_start,
+                .positions = batch.positions,
+                .table_start = batch.table_start,
+                .first_block = batch.first_block,
+                .prefix_start = batch.prefix_start,
+                .plan = static_cast<int32_t*>(plan_.data())};
+    cuda::PlanDecode(queue_, planned_);
+    return planned_;
+  }
+
   DeviceQueue& queue_;
   const MlaLimits limits_;
-  int64_t split_rows_ = 0;  // whose splits the workspace has room for
+  const int64_t max_blocks_;
+  int64_t max_items_ = 0;   // splits that the workspace has room for
+  DecodePlanArgs planned_;  // of this batch
   int64_t chunk_keys_ = 0;  // that are expanded at a time
+  DeviceBuffer plan_;
   DeviceBuffer splits_;
   DeviceBuffer latent_;
   DeviceBuffer expanded_;
@@ -140,7 +166,7 @@ class CudaMla : public Mla {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Mla>> MakeCudaMla(DeviceQueue& queue, DeviceMemory& memory,
-                                                 const MlaLimits& limits) {
+                                                 const MlaLimits& limits, int multiprocessors) {
   const MlaShape& shape = limits.shape;
   CheckMlaShape(shape);
   QUIRE_CHECK_GT(limits.max_context, 0);
@@ -149,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Mla>> MakeCudaMla(DeviceQueue& queue, DeviceMemor
         "the CUDA backend has no room for latent attention of rank ", shape.latent_dim, " with ",
         shape.rope_dim, " rotated dims and values of ", shape.value_dim, ": use --device cpu"));
   }
-  auto mla = std::make_unique<CudaMla>(queue, limits);
+  auto mla = std::make_unique<CudaMla>(queue, limits, multiprocessors);
   QUIRE_RETURN_IF_ERROR(mla->TakeMemory(memory));
   return mla;
 }

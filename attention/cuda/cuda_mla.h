@@ -15,8 +15,9 @@ namespace quire {
 // Work goes to `queue` in order, and nothing waits. `queue` and `memory` outlive it.
 // FAILED_PRECONDITION for a shape that the kernels have no room for; RESOURCE_EXHAUSTED when memory
 // ends. One call at a time.
+// `multiprocessors` of the device; 0: unknown.
 absl::StatusOr<std::unique_ptr<Mla>> MakeCudaMla(DeviceQueue& queue, DeviceMemory& memory,
-                                                 const MlaLimits& limits);
+                                                 const MlaLimits& limits, int multiprocessors);
 
 }  // namespace quire
 

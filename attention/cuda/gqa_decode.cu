@@ -5,11 +5,6 @@
 
 namespace quire::cuda {
 
-void GqaDecodePlan(DeviceQueue& queue, const GqaDecodePlanArgs& args) {
-  QUIRE_CUDA_TARGET::QueueLauncher launcher(queue);
-  LaunchGqaDecodePlan(launcher, args);
-}
-
 void GqaDecode(DeviceQueue& queue, const GqaDecodeArgs& args) {
   QUIRE_CUDA_TARGET::QueueLauncher launcher(queue);
   LaunchGqaDecode(launcher, args);

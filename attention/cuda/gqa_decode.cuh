@@ -12,11 +12,11 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/gqa_decode_args.h"
 #include "attention/cuda/gqa_decode_combine.cuh"
 #include "attention/cuda/gqa_decode_fma.cuh"
 #include "attention/cuda/gqa_decode_mma.cuh"
-#include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/gqa_decode_tiles.cuh"
 #include "attention/cuda/score_rules.cuh"
@@ -321,7 +321,7 @@ void LaunchFmaGqaDecode(Launcher& launcher, const GqaDecodeArgs& args) {
       });
 }
 
-// Rows [0, args.plan.num_rows) of out, behind LaunchGqaDecodePlan(args.plan).
+// Rows [0, args.plan.num_rows) of out, behind LaunchDecodePlan(args.plan).
 template <typename Launcher>
 void LaunchGqaDecode(Launcher& launcher, const GqaDecodeArgs& args) {
   if (args.plan.num_rows == 0) return;

@@ -1,14 +1,14 @@
 // What the host tells the kernels of decode attention (Attention::Gqa for generated rows): plain
 // numbers and device pointers, checked already (attention/attention_checks.h).
 //
-// Which keys the rows of a step see, cut into splits, is written down once (the plan) and serves
-// all layers that share window, prefix and block table. A layer then runs the splits and combines
-// them.
+// A layer runs the splits of a plan (decode_plan_args.h), of kGqaDecodeSplit positions, and
+// combines them.
 #ifndef QUIRE_ATTENTION_CUDA_GQA_DECODE_ARGS_H_
 #define QUIRE_ATTENTION_CUDA_GQA_DECODE_ARGS_H_
 
 #include <cstdint>
 
+#include "attention/cuda/decode_plan_args.h"
 #include "core/ceil_div.h"
 #include "core/device_matrix.h"
 #include "kvcache/kv_layout.h"
@@ -31,37 +31,13 @@ constexpr int64_t GqaDecodeMaxSplits(int64_t kv_len, int window, int prefix_toke
   return splits + CeilDiv(int64_t{prefix_tokens}, int64_t{kGqaDecodeSplit});
 }
 
-// Of the rows [first_row, first_row + num_rows) of a batch (AttentionBatch): each is attended by
-// itself.
-struct GqaDecodePlanArgs {
-  int64_t first_row = 0;
-  int64_t num_rows = 0;
-  int64_t max_items = 0;  // what there is room for: as many as the rows have splits, or more
-  int window = 0;
-  int block_tokens = 0;  // a multiple of kGqaDecodeTile
-  int prefix_tokens = 0;
-  bool prefix_shared = false;
-  DeviceArray<const int32_t> query_start;   // [S + 1]
-  DeviceArray<const int32_t> positions;     // [T]
-  DeviceArray<const int32_t> table_start;   // [S + 1]
-  DeviceArray<const int32_t> first_block;   // [S]
-  DeviceArray<const int32_t> prefix_start;  // [S + 1], where a prefix is the sequence's own
-  int32_t* plan = nullptr;                  // [GqaDecodePlanSize], aligned to 16 bytes
-};
-
-// Numbers of 4 bytes that a plan takes.
-inline constexpr int kGqaDecodeItemSize = 8;
-constexpr int64_t GqaDecodePlanSize(int64_t num_rows, int64_t max_items) {
-  return max_items * kGqaDecodeItemSize + num_rows * 2 + 1;
-}
-
 // Fp32 numbers that the splits' results take until they are combined.
 constexpr int64_t GqaDecodeWorkspaceSize(int64_t max_items, int num_heads, int value_dim) {
   return max_items * num_heads * (CeilDiv(int64_t{value_dim}, int64_t{4}) * 4 + 2);
 }
 
 struct GqaDecodeArgs {
-  GqaDecodePlanArgs plan;  // made before, in the same order of work
+  DecodePlanArgs plan;  // made before, in the same order of work
   // Row 0 of the matrices, and of the bias, is the plan's first row.
   DeviceMatrix qkv;   // act [>= num_rows, >= H D]: queries from column 0 on
   DeviceMatrix q2;    // act, likewise, or its data is null: queries of a prefix

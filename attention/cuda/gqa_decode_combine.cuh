@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/gqa_decode_args.h"
-#include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/score_rules.cuh"
 #include "core/cuda/launch_shape.h"

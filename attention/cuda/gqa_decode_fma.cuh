@@ -7,8 +7,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/gqa_decode_mma.cuh"
-#include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/gqa_decode_scores.cuh"
 #include "attention/cuda/gqa_decode_tiles.cuh"
 #include "attention/cuda/score_rules.cuh"

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/gqa_decode_args.h"
-#include "attention/cuda/gqa_decode_plan.cuh"
 #include "attention/cuda/score_rules.cuh"
 #include "core/cuda/primitives/global.cuh"
 #include "core/cuda/primitives/target.cuh"

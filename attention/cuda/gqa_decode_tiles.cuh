@@ -12,8 +12,8 @@
 
 #include <cstdint>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/gqa_decode_args.h"
-#include "attention/cuda/gqa_decode_plan.cuh"
 #include "core/cuda/primitives/async_copy.cuh"
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/global.cuh"
@@ -89,7 +89,7 @@ class DecodeTiles {
     const KvPageLayout& layout = pages.layout;
     keys_at_ = layout.KeyOffset(kv_head, 0, 0) / kPair;
     values_at_ = layout.ValueOffset(kv_head, 0, 0) / kPair;
-    split_begin_ = item.SplitBegin();
+    split_begin_ = item.begin / kGqaDecodeSplit * kGqaDecodeSplit;
     // A split has at most 32 pages, one a lane. Those that are not seen may be wild.
     const int page_begin = split_begin_ + LaneIndex() * layout.block_tokens;
     if (page_begin < end_ && page_begin + layout.block_tokens > begin_) {

@@ -7,9 +7,7 @@
 
 namespace quire::cuda {
 
-// Once a step for all layers that share window, prefix and block table.
-void GqaDecodePlan(DeviceQueue& queue, const GqaDecodePlanArgs& args);
-// Behind it, for each layer.
+// Behind PlanDecode (launch_decode_plan.h).
 void GqaDecode(DeviceQueue& queue, const GqaDecodeArgs& args);
 
 }  // namespace quire::cuda

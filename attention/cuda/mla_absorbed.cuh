@@ -1,7 +1,7 @@
-// Absorbed latent attention: a block owns one row, 16 of its heads and one split of its keys, or
-// all of them. A tile of 32 cache rows comes to shared memory once and is key and value of all 16
-// heads: 2 x 16 x (2 R + Dr) FLOPs for 2 (R + Dr) bytes of bf16, some 30 a byte at 16 heads, so
-// that memory bounds it, and caches where there are more heads.
+// Absorbed latent attention: a block owns 16 heads of a row and one split of its keys, an item of
+// the plan after the other, or all of them. A tile of 32 cache rows comes to shared memory once and
+// is key and value of all 16 heads: 2 x 16 x (2 R + Dr) FLOPs for 2 (R + Dr) bytes of bf16, some 30
+// a byte at 16 heads, so that memory bounds it, and caches where there are more heads.
 //
 // Of a tile's products, q k^T is dealt out to the warps along R + Dr (their sums meet in shared
 // memory), the softmax by heads, p v along R. Keys, values, queries and probabilities of bf16
@@ -43,8 +43,9 @@ class HeadPairSoftmax {
   }
 };
 
-// One block's work. Products is MmaProducts or FmaProducts.
-template <typename Products>
+// One block's work. Products is MmaProducts or FmaProducts. kItems: items of the plan, one after
+// the other; else a row's splits, all of them.
+template <typename Products, bool kItems>
 class AbsorbedBlock {
  public:
   static constexpr int kGroups = Products::kGroups;
@@ -64,33 +65,57 @@ class AbsorbedBlock {
   }
 
   QUIRE_DEVICE void Run() {
-    row_ = BlockX() / p_.head_blocks;
-    first_head_ = static_cast<int>(BlockX() % p_.head_blocks) * kAbsorbedHeads;
-    const AbsorbedRow row = FindAbsorbedRow(p_.batch, row_);
-    table_ = p_.batch.blocks + row.table_start;
-    keys_ = row.keys;
-    splits_ = static_cast<int>(MlaSplits(keys_));
-    whole_ = !p_.split_rows || splits_ == 1;
-    const int first_split = p_.split_rows ? BlockY() : 0;
-    DeviceCheck(!p_.split_rows || splits_ <= p_.partials.splits);
-    if (first_split >= splits_) return;
-    const int end_split = p_.split_rows ? first_split + 1 : splits_;
-
-    products_.LoadQueries(row_, first_head_);
-    ClearPads();
-    Clear(sums_);
-    QUIRE_NO_UNROLL
-    for (int split = first_split; split < end_split; ++split) RunSplit(split, end_split);
-    if (whole_) {
-      StoreOut();
+    if (p_.HasItems() != kItems) return;  // the other kernel's work
+    if constexpr (kItems) {
+      RunItems();
     } else {
-      StorePartial(first_split);
+      RunRow(BlockX() / p_.head_blocks, static_cast<int>(BlockX() % p_.head_blocks));
     }
   }
 
  private:
   static constexpr int kTilesOfSplit = kMlaSplitTokens / kAbsorbedTile;
   static constexpr int kWarpHeads = kAbsorbedHeads / kAbsorbedWarps;
+
+  // Block b: every GridX()-th item from b on.
+  QUIRE_DEVICE void RunItems() {
+    const int count = p_.plan.NumItems() * p_.head_blocks;
+    QUIRE_NO_UNROLL
+    for (int i = static_cast<int>(BlockX()); i < count; i += static_cast<int>(GridX())) {
+      if (i != BlockX()) BlockBarrier();  // behind the item before
+      const DecodeItem item = p_.plan.Item(i / p_.head_blocks);
+      BeginRow(item.row, i % p_.head_blocks);
+      whole_ = item.num_splits == 1;
+      const int split = item.begin / kMlaSplitTokens;
+      RunSplit(split, split + 1);
+      if (whole_) {
+        StoreOut(sums_);
+      } else {
+        StorePartial(i / p_.head_blocks);
+      }
+    }
+  }
+
+  QUIRE_DEVICE void RunRow(int64_t row, int head_block) {
+    BeginRow(row, head_block);
+    whole_ = true;
+    const int splits = static_cast<int>(MlaSplits(keys_));
+    QUIRE_NO_UNROLL
+    for (int split = 0; split < splits; ++split) RunSplit(split, splits);
+    StoreOut(totals_);
+  }
+
+  QUIRE_DEVICE void BeginRow(int64_t row_index, int head_block) {
+    row_ = row_index;
+    first_head_ = head_block * kAbsorbedHeads;
+    const AbsorbedRow row = FindAbsorbedRow(p_.batch, row_);
+    table_ = p_.batch.blocks + row.table_start;
+    keys_ = row.keys;
+    copying_ = false;
+    products_.LoadQueries(row_, first_head_);
+    ClearPads();
+    Clear(sums_);
+  }
 
   QUIRE_DEVICE static void Clear(float (&sums)[kGroups][2][4]) {
     QUIRE_UNROLL
@@ -152,7 +177,7 @@ class AbsorbedBlock {
         StartCopy(tile + 1, block_last);
       }
     }
-    if (whole_) MergeSums(split);
+    if constexpr (!kItems) MergeSums(split);
   }
 
   QUIRE_DEVICE Shared<uint32_t> Stage(int tile) const {
@@ -182,7 +207,7 @@ class AbsorbedBlock {
   // total_state_ with state_ of the warp's head `i`, and for all threads what that does to sums.
   QUIRE_DEVICE void MergeState(int i, int split) {
     MergeFactors factors{0.0F, 1.0F};
-    if (split == 0) {
+    if (kItems || split == 0) {
       total_state_[i] = state_[i];
     } else {
       factors = AddSplit(total_state_[i], state_[i]);
@@ -227,24 +252,24 @@ class AbsorbedBlock {
     }
   }
 
-  QUIRE_DEVICE void StoreOut() const {
-    ForEachPair(totals_, [&](int head, int dim, float first, float second) {
+  QUIRE_DEVICE void StoreOut(const float (&sums)[kGroups][2][4]) const {
+    ForEachPair(sums, [&](int head, int dim, float first, float second) {
       const float l = merge_.Load(2 * kAbsorbedHeads + head);
       p_.out.StorePair(row_, int64_t{first_head_ + head} * p_.shape.latent_dim + dim,
                        Normalised(first, l), Normalised(second, l));
     });
   }
 
-  QUIRE_DEVICE void StorePartial(int split) const {
+  QUIRE_DEVICE void StorePartial(int64_t item) const {
     ForEachPair(sums_, [&](int head, int dim, float first, float second) {
-      const int64_t at = p_.partials.At(row_, split, first_head_ + head);
+      const int64_t at = p_.partials.At(item, first_head_ + head);
       p_.partials.sums.template StorePack<2>(at * p_.shape.latent_dim + dim, {{first, second}});
     });
     QUIRE_UNROLL
     for (int i = 0; i < kWarpHeads; ++i) {
       const int head = first_head_ + WarpIndex() * kWarpHeads + i;
       if (LaneIndex() != 0 || head >= p_.shape.num_heads) continue;
-      p_.partials.states.template StorePack<2>(2 * p_.partials.At(row_, split, head),
+      p_.partials.states.template StorePack<2>(2 * p_.partials.At(item, head),
                                                {{state_[i].m, state_[i].l}});
     }
   }
@@ -259,7 +284,6 @@ class AbsorbedBlock {
   int first_head_;
   Global<const int32_t> table_;
   int keys_;
-  int splits_;
   bool whole_;  // the result is written, not a partial one
   bool copying_ = false;
   TileCopy<kAbsorbedTile> copy_;
@@ -269,11 +293,11 @@ class AbsorbedBlock {
   float totals_[kGroups][2][4];
 };
 
-template <typename Products>
+template <typename Products, bool kItems>
 QUIRE_KERNEL(kAbsorbedThreads, Products::kMinBlocks)
 void AbsorbedKernel(AbsorbedParams p) {
   SharedMemory memory;
-  AbsorbedBlock<Products> block(p, memory);
+  AbsorbedBlock<Products, kItems> block(p, memory);
   WaitForEarlierKernels();
   LetLaterKernelsBegin();
   block.Run();
@@ -283,18 +307,22 @@ void AbsorbedKernel(AbsorbedParams p) {
 template <typename Launcher>
 void LaunchMlaAbsorbed(Launcher& launcher, const MlaAbsorbedArgs& args) {
   AbsorbedParams params(args);
-  LaunchShape shape{.name = "mla_absorbed",
-                    .grid = {.x = args.out.rows * params.head_blocks,
-                             .y = args.split_rows ? MlaSplits(args.most_keys) : 1},
-                    .threads = kAbsorbedThreads,
-                    .overlaps_earlier = true};
+  if (params.rows == 0) return;
+  int64_t item_blocks = args.plan.max_items * params.head_blocks;
+  if (args.max_blocks > 0 && item_blocks > args.max_blocks) item_blocks = args.max_blocks;
+  LaunchShape shape{.name = "mla_absorbed", .threads = kAbsorbedThreads, .overlaps_earlier = true};
   const auto launch = [&]<typename Products>(Products*) {
-    shape.shared_bytes = AbsorbedBlock<Products>::SharedBytesOf(args.shape, params.stages);
+    shape.shared_bytes = AbsorbedBlock<Products, false>::SharedBytesOf(args.shape, params.stages);
     if (shape.shared_bytes > launcher.max_shared_bytes()) {
       params.stages = 1;
-      shape.shared_bytes = AbsorbedBlock<Products>::SharedBytesOf(args.shape, params.stages);
+      shape.shared_bytes = AbsorbedBlock<Products, false>::SharedBytesOf(args.shape, params.stages);
     }
-    launcher.Launch(shape, &AbsorbedKernel<Products>, params);
+    if (args.split_rows) {
+      shape.grid = {.x = item_blocks};
+      launcher.Launch(shape, &AbsorbedKernel<Products, true>, params);
+    }
+    shape.grid = {.x = params.rows * params.head_blocks};
+    launcher.Launch(shape, &AbsorbedKernel<Products, false>, params);
   };
   const int dims = args.shape.latent_dim + args.shape.rope_dim;
   if (args.pages.dtype == DType::kFloat32) {
@@ -304,7 +332,7 @@ void LaunchMlaAbsorbed(Launcher& launcher, const MlaAbsorbedArgs& args) {
   } else {
     launch(static_cast<MmaProducts<5, 4>*>(nullptr));
   }
-  if (args.split_rows && MlaSplits(args.most_keys) > 1) {
+  if (args.split_rows) {
     LaunchMlaCombine(launcher, params, args.out.rows);
   }
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/cuda/decode_plan_args.h"
 #include "attention/mla_shape.h"
 #include "core/device_matrix.h"
 
@@ -50,20 +51,20 @@ struct MlaAbsorbedArgs {
   DeviceArray<const int32_t> kv_len;       // [S]
   DeviceArray<const int32_t> table_start;  // [S + 1]
   DeviceArray<const int32_t> blocks;       // block ids
-  int64_t most_keys = 0;                   // no row sees more (DeviceCheck)
-  // Whether each split of a row has a block of its own, and a kernel behind it adds them, or one
-  // block does them all. The bits are the same: many blocks serve few rows, or very long ones.
+  // Whether blocks share a row's splits, which a kernel behind them adds, or one block does them
+  // all. The bits are the same: many blocks serve few rows, or very long ones. Where the plan has
+  // no room for all splits, one block does them.
   bool split_rows = false;
-  float* workspace = nullptr;  // of MlaAbsorbedWorkspaceBytes; written before it is read
+  DecodePlanArgs plan;         // of these rows by kMlaSplitTokens, made before, where split_rows
+  int64_t max_blocks = 0;      // that take turns at splits; 0: one a split
+  float* workspace = nullptr;  // of MlaAbsorbedWorkspaceBytes(plan.max_items)
 };
 
 constexpr int64_t MlaSplits(int64_t keys) { return (keys + kMlaSplitTokens - 1) / kMlaSplitTokens; }
 
 // Of MlaAbsorbedArgs::workspace, where split_rows.
-constexpr size_t MlaAbsorbedWorkspaceBytes(int64_t rows, const MlaShape& shape, int64_t most_keys) {
-  return static_cast<size_t>(rows * MlaSplits(most_keys) * shape.num_heads *
-                             (shape.latent_dim + 2)) *
-         sizeof(float);
+constexpr size_t MlaAbsorbedWorkspaceBytes(int64_t max_items, const MlaShape& shape) {
+  return static_cast<size_t>(max_items * shape.num_heads * (shape.latent_dim + 2)) * sizeof(float);
 }
 
 // Keys of one entry that are expanded together, and which of its rows see them: all numbers that a

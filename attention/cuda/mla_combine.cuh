@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "attention/cuda/decode_plan.cuh"
 #include "attention/cuda/mla_args.h"
 #include "attention/cuda/mla_softmax.cuh"
 #include "core/ceil_div.h"
@@ -53,14 +54,11 @@ QUIRE_DEVICE AbsorbedRow FindAbsorbedRow(const AbsorbedBatch& batch, int64_t row
 
 // What splits leave of rows that have several.
 struct AbsorbedPartials {
-  int splits;            // as many as a row has at most
   int heads;             //
-  Global<float> sums;    // [rows, splits, H, R]
-  Global<float> states;  // [rows, splits, H]: m, l
+  Global<float> sums;    // [max_items, H, R]
+  Global<float> states;  // [max_items, H]: m, l
 
-  QUIRE_DEVICE int64_t At(int64_t row, int split, int head) const {
-    return (row * splits + split) * heads + head;
-  }
+  QUIRE_DEVICE int64_t At(int64_t item, int head) const { return item * heads + head; }
 };
 
 struct AbsorbedParams {
@@ -70,8 +68,10 @@ struct AbsorbedParams {
   MlaShape shape;
   int head_blocks;  // of a row
   float scale_log2;
+  int64_t rows;
   bool split_rows;
-  int stages = 2;  // tiles that a block has room for: 1 or 2
+  DecodePlan plan;  // where split_rows
+  int stages = 2;   // tiles that a block has room for: 1 or 2
   PageWords pages;
   AbsorbedBatch batch;
   AbsorbedPartials partials;
@@ -83,7 +83,9 @@ struct AbsorbedParams {
         shape(args.shape),
         head_blocks(static_cast<int>(CeilDiv(args.shape.num_heads, kAbsorbedHeads))),
         scale_log2(args.scale * kLog2OfE),
+        rows(args.out.rows),
         split_rows(args.split_rows),
+        plan(PlanOf(args.plan)),
         pages(args.pages),
         batch{args.first_row,
               args.kv_len.size,
@@ -91,11 +93,13 @@ struct AbsorbedParams {
               Global<const int32_t>(args.kv_len.data),
               Global<const int32_t>(args.table_start.data),
               Global<const int32_t>(args.blocks.data)} {
-    const int64_t splits = MlaSplits(args.most_keys);
-    const int64_t numbers = args.out.rows * splits * shape.latent_width();
-    partials = {static_cast<int>(splits), shape.num_heads, Global<float>(args.workspace),
+    const int64_t numbers = args.plan.max_items * shape.latent_width();
+    partials = {shape.num_heads, Global<float>(args.workspace),
                 Global<float>(args.workspace == nullptr ? nullptr : args.workspace + numbers)};
   }
+
+  // Whether the splits of all rows are in the plan.
+  QUIRE_DEVICE bool HasItems() const { return split_rows && plan.NumItems() <= plan.max_items; }
 };
 
 // Block (row, head).
@@ -106,14 +110,16 @@ void MlaCombineKernel(AbsorbedParams p) {
   LetLaterKernelsBegin();
   const int64_t row = BlockX();
   const int head = BlockY();
-  const int splits = static_cast<int>(MlaSplits(FindAbsorbedRow(p.batch, row).keys));
-  if (splits <= 1) return;  // its result is written
+  const auto items = p.plan.Row(row);
+  const int64_t first = items[0];
+  const int splits = items[1];
+  if (splits <= 1 || !p.HasItems()) return;  // its result is written
   const int width = p.shape.latent_dim;
   for (int dim = 2 * ThreadIndex(); dim < width; dim += 2 * kThreads) {
     SoftmaxState total{};
     Pack<float, 2> sums{};
     for (int split = 0; split < splits; ++split) {
-      const int64_t at = p.partials.At(row, split, head);
+      const int64_t at = p.partials.At(first + split, head);
       const auto state = p.partials.states.LoadPack<2>(2 * at);
       const auto x = p.partials.sums.LoadPack<2, Cache::kStream>(at * width + dim);
       if (split == 0) {

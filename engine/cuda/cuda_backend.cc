@@ -66,7 +66,7 @@ class CudaBackend : public Backend {
   Ops& ops() override { return *ops_; }
   Attention& attention() override { return *attention_; }
   absl::StatusOr<std::unique_ptr<Mla>> MakeMla(const MlaLimits& limits) override {
-    return MakeCudaMla(*device_.queue, *device_.memory, limits);
+    return MakeCudaMla(*device_.queue, *device_.memory, limits, device_.multiprocessors);
   }
   Sampler& sampler() override { return *sampler_; }
   absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(Decoder& decoder,

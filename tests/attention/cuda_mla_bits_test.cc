@@ -104,12 +104,12 @@ TEST_P(CudaMlaBitsTest, HowTheKernelsAreDrivenDoesNotMatter) {
     const HostMatrix absorbed = Absorb(shape, kv, queries, {});
     const HostMatrix prefilled = Prefill(shape, kv, queries, {.capacity = 1024});
     for (const MlaDrive& drive :
-         {MlaDrive{.split_rows = true, .capacity = 64}, MlaDrive{.split_rows = true,
-                                                        .spare_keys = 5000,
-                                                        .capacity = 192,
-                                                        .page_shift = 4,
-                                                        .kv_gap = 2,
-                                                        .seed = 7}}) {
+         {MlaDrive{.split_rows = true, .capacity = 64},
+          // No room for the splits of the longer one; one split too few.
+          MlaDrive{.split_rows = true, .max_items = 1},
+          MlaDrive{.split_rows = true, .max_items = 4},
+          MlaDrive{.split_rows = true, .max_items = 5, .max_blocks = 2, .seed = 2},
+          MlaDrive{.split_rows = true, .capacity = 192, .page_shift = 4, .kv_gap = 2, .seed = 7}}) {
       EXPECT_TRUE(Absorb(shape, kv, queries, drive).SameBits(absorbed)) << drive.capacity;
       EXPECT_TRUE(Prefill(shape, kv, queries, drive).SameBits(prefilled)) << drive.capacity;
     }

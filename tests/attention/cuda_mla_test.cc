@@ -81,7 +81,7 @@ TEST(CudaMlaAbsorbedTest, SplitsWithBlocksOfTheirOwnMatchTheReference) {
   for (DType dtype : kTypes) {
     ExpectAbsorbed(kSmall, 16, {{0, 4}, {2, 5}, {0, 1}, {1, 2}, {0, 3}}, dtype, dtype, dtype);
     ExpectAbsorbed(kSmall, 16, {{1, 1}, {1, 256}, {2, 258}, {1, 520}}, dtype, dtype, dtype,
-                   {.split_rows = true, .spare_keys = 700, .seed = 1});
+                   {.split_rows = true, .max_blocks = 5, .seed = 1});
   }
 }
 
@@ -206,7 +206,7 @@ TEST(CudaMlaTest, TheFormsAgree) {
 
 TEST(CudaMlaTest, NoRowsAreNoWork) {
   EmulatedQueue queue;
-  MlaAbsorbedArgs absorbed{.shape = kSmall, .pages = {.block_tokens = 16}, .most_keys = 600};
+  MlaAbsorbedArgs absorbed{.shape = kSmall, .pages = {.block_tokens = 16}};
   absorbed.split_rows = true;
   cuda::MlaAbsorbed(queue, absorbed);
   cuda::MlaPrefill(queue, {.shape = kSmall, .pages = {.block_tokens = 16}});

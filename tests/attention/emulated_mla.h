@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "attention/cuda/launch_decode_plan.h"
 #include "attention/cuda/launch_mla.h"
 #include "attention/cuda/mla_args.h"
 #include "attention/cuda/mla_chunks.h"
@@ -27,11 +28,12 @@ namespace quire::testing {
 // How the kernels are driven: none of it may change a bit.
 struct MlaDrive {
   bool split_rows = false;  // of the absorbed form
-  int64_t spare_keys = 0;   // that most_keys is too large by
-  int32_t capacity = 512;   // of a chunk of the un-absorbed form
-  int64_t page_shift = 0;   // bytes by which pages miss a multiple of 16
-  int64_t kv_gap = 0;       // between rows of expanded keys
-  uint32_t seed = 0;        // of the emulation
+  int64_t max_items = 64;   // of the plan, where split_rows
+  int64_t max_blocks = 0;
+  int32_t capacity = 512;  // of a chunk of the un-absorbed form
+  int64_t page_shift = 0;  // bytes by which pages miss a multiple of 16
+  int64_t kv_gap = 0;      // between rows of expanded keys
+  uint32_t seed = 0;       // of the emulation
   size_t max_shared_bytes = kMaxSharedBytes;
 };
 
@@ -120,19 +122,32 @@ class EmulatedMla : public Mla {
     const emulation::GlobalRegion query_start = Input("query_start", batch.query_start);
     const emulation::GlobalRegion kv_len = Input("kv_len", batch.kv_len);
     const emulation::GlobalRegion table_start = Input("table_start", batch.table_start);
-    for (int64_t e = 0; e < batch.kv_len.size; ++e) {
-      args.most_keys = std::max<int64_t>(args.most_keys, batch.kv_len.data[e]);
-    }
-    args.most_keys += drive_.spare_keys;
-    args.split_rows = drive_.split_rows;
+    const emulation::GlobalRegion positions = Input("positions", batch.positions);
+    const emulation::GlobalRegion first_block = Input("first_block", batch.first_block);
     std::optional<emulation::GlobalBuffer<float>> workspace;
-    if (drive_.split_rows) {
-      workspace.emplace(
-          "workspace",
-          MlaAbsorbedWorkspaceBytes(params.out.rows, params.shape, args.most_keys) / sizeof(float));
-      args.workspace = workspace->data();
-    }
+    std::optional<emulation::GlobalBuffer<int32_t>> plan;
     emulation::EmulatedQueue queue = Queue();
+    if (drive_.split_rows) {
+      const int64_t rows = params.out.rows;
+      workspace.emplace("workspace",
+                        MlaAbsorbedWorkspaceBytes(drive_.max_items, params.shape) / sizeof(float));
+      plan.emplace("plan", DecodePlanSize(rows, drive_.max_items));
+      args.split_rows = true;
+      args.max_blocks = drive_.max_blocks;
+      args.workspace = workspace->data();
+      args.plan = {.first_row = params.first_row,
+                   .num_rows = rows,
+                   .split_tokens = kMlaSplitTokens,
+                   .max_items = drive_.max_items,
+                   .may_be_more = true,
+                   .block_tokens = params.kv.layout.block_tokens,
+                   .query_start = batch.query_start,
+                   .positions = batch.positions,
+                   .table_start = batch.table_start,
+                   .first_block = batch.first_block,
+                   .plan = plan->data()};
+      cuda::PlanDecode(queue, args.plan);
+    }
     cuda::MlaAbsorbed(queue, args);
     ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
     EXPECT_TRUE(out.IsWritten());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attention/cuda/gqa_decode_args.h"
+#include "attention/cuda/launch_decode_plan.h"
 #include "attention/cuda/launch_gqa_decode.h"
 #include "core/cuda/emulation/emulated_queue.h"
 #include "core/cuda/emulation/global_buffer.h"
@@ -56,10 +57,11 @@ class EmulatedPages {
   emulation::GlobalRegion region_;
 };
 
-inline GqaDecodePlanArgs PlanArgs(const GqaParams& params, const AttentionBatch& batch,
-                                  int64_t num_rows) {
-  GqaDecodePlanArgs args;
+inline DecodePlanArgs PlanArgs(const GqaParams& params, const AttentionBatch& batch,
+                               int64_t num_rows) {
+  DecodePlanArgs args;
   args.num_rows = num_rows;
+  args.split_tokens = kGqaDecodeSplit;
   args.window = params.shape.window;
   args.block_tokens = params.kv.layout.block_tokens;
   args.prefix_tokens = params.prefix.tokens;
@@ -129,7 +131,7 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
   args.plan = PlanArgs(params, batch, rows);
   args.plan.max_items += rows * run.more_splits;
   args.max_blocks = run.max_blocks;
-  const emulation::GlobalBuffer<int32_t> plan("plan", GqaDecodePlanSize(rows, args.plan.max_items));
+  const emulation::GlobalBuffer<int32_t> plan("plan", DecodePlanSize(rows, args.plan.max_items));
   const emulation::GlobalBuffer<float> workspace(
       "workspace",
       GqaDecodeWorkspaceSize(args.plan.max_items, args.num_heads, params.shape.value_dim));
@@ -144,7 +146,7 @@ inline void RunDecode(const GqaParams& params, const AttentionBatch& batch, cons
                                   .resident_blocks = run.seed == 0 ? 1 : 3,
                                   .detect_races = run.detect_races,
                                   .max_shared_bytes = run.max_shared_bytes});
-  cuda::GqaDecodePlan(queue, args.plan);
+  cuda::PlanDecode(queue, args.plan);
   cuda::GqaDecode(queue, args);
   ASSERT_TRUE(queue.Finish().ok()) << queue.Finish();
   EXPECT_TRUE(out.IsWritten());

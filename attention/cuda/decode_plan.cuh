@@ -1,11 +1,11 @@
-// The plan of decode attention: one block writes down the splits of all rows, in order of row and
-// split. It is small: one thread a row, a few loads and 32 bytes a split.
-#ifndef QUIRE_ATTENTION_CUDA_GQA_DECODE_PLAN_CUH_
-#define QUIRE_ATTENTION_CUDA_GQA_DECODE_PLAN_CUH_
+// The plan of decode attention, latent or not: one block writes down the splits of all rows, in
+// order of row and split. It is small: one thread a row, a few loads and 32 bytes a split.
+#ifndef QUIRE_ATTENTION_CUDA_DECODE_PLAN_CUH_
+#define QUIRE_ATTENTION_CUDA_DECODE_PLAN_CUH_
 
 #include <cstdint>
 
-#include "attention/cuda/gqa_decode_args.h"
+#include "attention/cuda/decode_plan_args.h"
 #include "core/cuda/launch_shape.h"
 #include "core/cuda/primitives/barrier.cuh"
 #include "core/cuda/primitives/global.cuh"
@@ -18,7 +18,7 @@
 namespace quire::QUIRE_CUDA_TARGET {
 
 // One split of one row: the keys of positions [begin, end), all between two multiples of
-// kGqaDecodeSplit.
+// the plan's split_tokens.
 struct DecodeItem {
   int row;
   bool in_prefix;  // positions of the prefix, through q2 and prefix_blocks
@@ -26,8 +26,6 @@ struct DecodeItem {
   int first_page;  // index into the table of the page that holds the split's first position
   int seen_from;   // for ALiBi: a key lies at position - seen_from from the row
   int num_splits;  // of the row
-
-  QUIRE_DEVICE int SplitBegin() const { return begin / kGqaDecodeSplit * kGqaDecodeSplit; }
 };
 
 // Where a plan keeps what: items [max_items], rows [num_rows] of {first item, splits}, the number
@@ -37,27 +35,29 @@ struct DecodePlan {
   int64_t max_items;
   int64_t num_rows;
 
-  QUIRE_DEVICE int64_t RowAt(int64_t row) const { return max_items * kGqaDecodeItemSize + row * 2; }
+  QUIRE_DEVICE int64_t RowAt(int64_t row) const { return max_items * kDecodeItemSize + row * 2; }
   QUIRE_DEVICE int64_t CountAt() const { return RowAt(num_rows); }
 
   QUIRE_DEVICE int NumItems() const { return data.Load(CountAt()); }
   QUIRE_DEVICE Pack<int32_t, 2> Row(int64_t row) const { return data.LoadPack<2>(RowAt(row)); }
   QUIRE_DEVICE DecodeItem Item(int64_t i) const {
-    const auto low = data.LoadPack<4>(i * kGqaDecodeItemSize);
-    const auto high = data.LoadPack<4>(i * kGqaDecodeItemSize + 4);
+    const auto low = data.LoadPack<4>(i * kDecodeItemSize);
+    const auto high = data.LoadPack<4>(i * kDecodeItemSize + 4);
     return {low[0], low[1] != 0, low[2], low[3], high[0], high[1], high[2]};
   }
   QUIRE_DEVICE void SetItem(int64_t i, const DecodeItem& item) const {
-    data.StorePack<4>(i * kGqaDecodeItemSize,
+    data.StorePack<4>(i * kDecodeItemSize,
                       {{item.row, item.in_prefix ? 1 : 0, item.begin, item.end}});
-    data.StorePack<4>(i * kGqaDecodeItemSize + 4,
+    data.StorePack<4>(i * kDecodeItemSize + 4,
                       {{item.first_page, item.seen_from, item.num_splits, 0}});
   }
 };
 
 struct DecodePlanParams {
   DecodePlan plan;
+  bool may_be_more;
   int64_t first_row;
+  int split_tokens;
   int window;
   int block_tokens;
   int prefix_tokens;
@@ -100,25 +100,26 @@ struct DecodeRowView {
     return view;
   }
 
-  QUIRE_DEVICE int PrefixSplits() const {
-    return (prefix_end + kGqaDecodeSplit - 1) / kGqaDecodeSplit;
+  QUIRE_DEVICE int PrefixSplits(int split_tokens) const {
+    return (prefix_end + split_tokens - 1) / split_tokens;
   }
-  QUIRE_DEVICE int NumSplits() const {
-    const int own = begin < end ? position / kGqaDecodeSplit - begin / kGqaDecodeSplit + 1 : 0;
-    return PrefixSplits() + own;
+  QUIRE_DEVICE int NumSplits(int split_tokens) const {
+    const int own = begin < end ? position / split_tokens - begin / split_tokens + 1 : 0;
+    return PrefixSplits(split_tokens) + own;
   }
 
   // Split `i` of the row.
   QUIRE_DEVICE DecodeItem Split(const DecodePlanParams& p, int row, int i) const {
-    DecodeItem item{.row = row, .in_prefix = i < PrefixSplits()};
-    const int split = item.in_prefix ? i : begin / kGqaDecodeSplit + i - PrefixSplits();
+    const int prefix_splits = PrefixSplits(p.split_tokens);
+    DecodeItem item{.row = row, .in_prefix = i < prefix_splits};
+    const int split = item.in_prefix ? i : begin / p.split_tokens + i - prefix_splits;
     const int least = item.in_prefix ? 0 : begin, most = item.in_prefix ? prefix_end : end;
-    const int split_begin = split * kGqaDecodeSplit;
+    const int split_begin = split * p.split_tokens;
     item.begin = split_begin > least ? split_begin : least;
-    item.end = split_begin + kGqaDecodeSplit < most ? split_begin + kGqaDecodeSplit : most;
+    item.end = split_begin + p.split_tokens < most ? split_begin + p.split_tokens : most;
     item.first_page = split_begin / p.block_tokens;
     item.seen_from = position;
-    item.num_splits = NumSplits();
+    item.num_splits = NumSplits(p.split_tokens);
     if (!item.in_prefix) {
       item.first_page += p.table_start.Load(entry) - p.first_block.Load(entry);
     } else if (p.prefix_shared) {
@@ -135,7 +136,7 @@ struct DecodeRowView {
 // Of one block.
 template <int kThreads>
 QUIRE_KERNEL(kThreads, 1)
-void GqaDecodePlanKernel(DecodePlanParams p) {
+void DecodePlanKernel(DecodePlanParams p) {
   SharedMemory memory;
   const Shared<int> warp_sums = memory.Take<int>(kThreads / kWarpLanes);
   WaitForEarlierKernels();
@@ -147,7 +148,7 @@ void GqaDecodePlanKernel(DecodePlanParams p) {
     int splits = 0;
     if (row < p.plan.num_rows) {
       view = DecodeRowView::Of(p, row);
-      splits = view.NumSplits();
+      splits = view.NumSplits(p.split_tokens);
     }
     int before = splits;  // and this row's, until the end
     for (int lanes = 1; lanes < kWarpLanes; lanes *= 2) {
@@ -162,31 +163,35 @@ void GqaDecodePlanKernel(DecodePlanParams p) {
       if (warp < WarpIndex()) before += sum;
       first += sum;
     }
-    DeviceCheck(before + splits <= p.plan.max_items);
+    DeviceCheck(p.may_be_more || before + splits <= p.plan.max_items);
     if (row < p.plan.num_rows) {
       p.plan.data.StorePack<2>(p.plan.RowAt(row), {{before, splits}});
-      for (int i = 0; i < splits; ++i) p.plan.SetItem(before + i, view.Split(p, row, i));
+      for (int i = 0; i < splits && before + i < p.plan.max_items; ++i) {
+        p.plan.SetItem(before + i, view.Split(p, row, i));
+      }
     }
     BlockBarrier();
   }
   if (ThreadIndex() == 0) p.plan.data.Store(p.plan.CountAt(), first);
 }
 
-inline DecodePlan PlanOf(const GqaDecodePlanArgs& args) {
+inline DecodePlan PlanOf(const DecodePlanArgs& args) {
   return {Global<int32_t>(args.plan), args.max_items, args.num_rows};
 }
 
 // args.num_rows of them; behind what writes the batch, before what reads the plan.
 template <typename Launcher>
-void LaunchGqaDecodePlan(Launcher& launcher, const GqaDecodePlanArgs& args) {
+void LaunchDecodePlan(Launcher& launcher, const DecodePlanArgs& args) {
   if (args.num_rows == 0) return;
-  const LaunchShape shape{.name = "gqa_decode_plan",
+  const LaunchShape shape{.name = "decode_plan",
                           .threads = kDecodePlanThreads,
                           .shared_bytes = SharedBytes<int>(kDecodePlanThreads / kWarpLanes),
                           .overlaps_earlier = true};
   const DecodePlanParams params{
       .plan = PlanOf(args),
+      .may_be_more = args.may_be_more,
       .first_row = args.first_row,
+      .split_tokens = args.split_tokens,
       .window = args.window,
       .block_tokens = args.block_tokens,
       .prefix_tokens = args.prefix_tokens,
@@ -198,9 +203,9 @@ void LaunchGqaDecodePlan(Launcher& launcher, const GqaDecodePlanArgs& args) {
       .first_block = Global<const int32_t>(args.first_block.data),
       .prefix_start = Global<const int32_t>(args.prefix_start.data),
   };
-  launcher.Launch(shape, &GqaDecodePlanKernel<kDecodePlanThreads>, params);
+  launcher.Launch(shape, &DecodePlanKernel<kDecodePlanThreads>, params);
 }
 
 }  // namespace quire::QUIRE_CUDA_TARGET
 
-#endif  // QUIRE_ATTENTION_CUDA_GQA_DECODE_PLAN_CUH_
+#endif  // QUIRE_ATTENTION_CUDA_DECODE_PLAN_CUH_
