@@ -2,10 +2,12 @@
 #ifndef QUIRE_ENGINE_BACKEND_H_
 #define QUIRE_ENGINE_BACKEND_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "attention/attention.h"
 #include "attention/mla.h"
 #include "core/device_memory.h"
@@ -44,6 +46,8 @@ class Backend {
   virtual bool pads_batches() const { return false; }
   // Whether prefill and decode kernels agree to the bit.
   virtual bool prefill_equals_decode() const = 0;
+  // Whether a row's bits are the same whatever else is in the batch.
+  virtual bool is_batch_invariant() const = 0;
   virtual int default_block_tokens() const = 0;
   // What the KV cache takes unasked, of `left` bytes beside weights and activations.
   virtual size_t DefaultKvBytes(size_t left) const = 0;
@@ -54,6 +58,11 @@ struct BackendOptions {
   std::string cpu_isa = "auto";      // see core/cpu/cpu_isa.h
   int threads = 0;                   // 0: as many as the CPUs that this process may use
   double gpu_memory_fraction = 0.9;  // that may be taken, of a GPU's
+  // False: where that is faster, a row's bits may depend on the batch. The CPU has nothing faster.
+  bool batch_invariance = true;
+  // Where measured choices are kept from one start to the next; empty: nowhere.
+  std::string cache_dir;
+  std::function<void(absl::string_view)> log;  // lines for people; or empty
   // Rows of one step, and tokens of a sequence, at most: they size scratch memory.
   int64_t max_batch_tokens = 0;
   int64_t max_context = 0;

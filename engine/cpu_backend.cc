@@ -68,6 +68,7 @@ class CpuBackend : public Backend {
 
   int pipeline_depth() const override { return 1; }
   bool prefill_equals_decode() const override { return true; }
+  bool is_batch_invariant() const override { return true; }
   int default_block_tokens() const override { return 64; }
   // Others need memory too.
   size_t DefaultKvBytes(size_t left) const override { return std::min(size_t{4} << 30, left / 2); }

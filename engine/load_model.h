@@ -56,6 +56,7 @@ class LoadedModel {
   const std::string& device() const { return device_; }
   // What the executor made ready, for people; or nothing.
   const std::string& executor() const { return executor_; }
+  bool is_batch_invariant() const { return backend_->is_batch_invariant(); }
   std::vector<MemoryUse> memory_plan() const { return backend_->memory().Plan(); }
   // Bytes of one page id in each KV group, all its layers together.
   const std::vector<size_t>& block_bytes() const { return block_bytes_; }

@@ -18,8 +18,7 @@ bool FindsGpu() { return HasCudaDevice(); }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeGpuBackend(const BackendOptions& options,
                                                         const ModelConfig& model) {
-  QUIRE_ASSIGN_OR_RETURN(CudaDevice device,
-                         OpenCudaDevice(options.gpu_memory_fraction, options.max_batch_tokens));
+  QUIRE_ASSIGN_OR_RETURN(CudaDevice device, OpenCudaDevice(options));
   return MakeCudaBackend(std::move(device), options, model);
 }
 #else

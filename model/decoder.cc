@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   decoder->embedding_scale_ = config.embedding_scale_in_act_type
                                   ? RoundTo(act_dtype, config.embedding_scale)
                                   : config.embedding_scale;
+  decoder->PrepareProducts();
   if (config.sink_tokens > 0) QUIRE_RETURN_IF_ERROR(decoder->WriteSinkTokens(memory));
   return decoder;
 }
@@ -57,6 +58,31 @@ void Decoder::Compute(const ModelBatch& batch) {
       Mlp(weights.mlp, rows, batch.num_generated_rows, act_.delta.Rows(0, rows));
     }
     Join(weights.mlp_out_norm, NormAfterLayer(layer), rows);
+  }
+}
+
+// All products of prompt rows.
+void Decoder::PrepareProducts() {
+  const auto prepare_mlp = [&](const MlpWeights& weights, const DeviceMatrix& out) {
+    ops_.Prepare(*weights.up, act_.up.dtype);
+    ops_.Prepare(*weights.down, out.dtype);
+  };
+  for (const LayerWeights& layer : weights_.layers) {
+    if (layer.mla) {
+      mla_->Prepare(*layer.mla, act_.delta.dtype);
+    } else {
+      ops_.Prepare(*layer.gqa.qkv, act_.qkv.dtype);
+      ops_.Prepare(*layer.gqa.output, act_.delta.dtype);
+    }
+    if (!layer.moe) {
+      prepare_mlp(layer.mlp, act_.delta);
+      continue;
+    }
+    ops_.Prepare(*layer.moe->router, act_.router_logits.dtype);
+    if (layer.moe->shared.up != nullptr) prepare_mlp(layer.moe->shared, act_.shared);
+    if (layer.moe->shared_gate != nullptr) {
+      ops_.Prepare(*layer.moe->shared_gate, act_.shared_gate.dtype);
+    }
   }
 }
 

@@ -66,6 +66,7 @@ class Decoder {
         ops_(ops),
         attention_(attention) {}
 
+  void PrepareProducts();
   absl::Status WriteSinkTokens(DeviceMemory& memory);
   void CopyPages(const ModelBatch& batch);
   void EmbedTokens(const ModelBatch& batch);

@@ -112,6 +112,15 @@ MlaBlock::Activations MlaBlock::Lay(const MlaConfig& config, DType act_dtype, in
   return act;
 }
 
+void MlaBlock::Prepare(const MlaWeights& weights, DType delta_dtype) {
+  const DType act = act_.attended.dtype;
+  ops_.Prepare(*weights.down, act_.down.dtype);
+  if (weights.up.rope_key != nullptr) ops_.Prepare(*weights.up.rope_key, act_.down.dtype);
+  if (weights.query_up != nullptr) ops_.Prepare(*weights.query_up, act);
+  ops_.Prepare(*weights.up.merged, act);
+  ops_.Prepare(*weights.output, delta_dtype);
+}
+
 void MlaBlock::Forward(const MlaWeights& weights, const Batch& batch, const DeviceMatrix& normed,
                        const DeviceMatrix& delta) {
   const int64_t rows = normed.rows;

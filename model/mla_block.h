@@ -55,6 +55,9 @@ class MlaBlock {
   // Bytes that Create takes.
   static size_t ActivationBytes(const MlaConfig& config, DType act_dtype, int64_t max_rows);
 
+  // For the layers' products of prompt rows, with `delta` of type delta_dtype: see Ops::Prepare.
+  void Prepare(const MlaWeights& weights, DType delta_dtype);
+
   struct Batch {
     const AttentionBatch& rows;
     int64_t num_generated_rows = 0;  // rows [0, n), whole entries: the absorbed form

@@ -138,6 +138,9 @@ class Ops {
   virtual absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) = 0;
   // Takes the room that ApplyExperts needs, shared by all layers.
   virtual absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) = 0;
+  // Before the first product of prompt rows by `linear` into y of type `out`: a backend that has to
+  // choose how does so here, at start, and may measure.
+  virtual void Prepare(const Linear& /*linear*/, DType /*out*/) {}
 
   // out[t] = scale * table[ids[t]], or out[t] += it. out fp32 [T, E].
   virtual void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,

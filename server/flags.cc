@@ -71,6 +71,7 @@ struct RawFlags {
   std::string kv_cache_bytes = "auto";
   std::string rope_scaling = "model";
   std::string listen = "127.0.0.1:8100";
+  std::string batch_invariance = "on";
   double stall_seconds = 30;
   double drain_seconds = 30;
 };
@@ -138,6 +139,17 @@ void AddMachineFlags(CLI::App& app, ServerFlags& flags, RawFlags& raw) {
                  "How much of a GPU's memory the server may take in all")
       ->check(CLI::Range(0.01, 1.0))
       ->capture_default_str()
+      ->group("Machine");
+  app.add_option("--batch-invariance", raw.batch_invariance,
+                 "on: a request's tokens are the same, to the bit, whatever else is served. off: a "
+                 "GPU may multiply prompts by what it measures to be fastest; a CPU has nothing "
+                 "faster and stays as it is")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str()
+      ->group("Machine");
+  app.add_option("--cache-dir", load.backend.cache_dir,
+                 "Directory for what --batch-invariance=off measures at start, so that the next "
+                 "start need not; none: measured at each start")
       ->group("Machine");
   app.add_option("--threads", load.backend.threads,
                  "Compute threads; 0 is one for each CPU that the process may use")
@@ -247,6 +259,7 @@ ParsedFlags ParseFlags(int argc, char** argv) {
   }
   flags.load.rope_scaling = ParseRopeChoice(raw.rope_scaling).value();
   flags.listen = ParseListenAddress(raw.listen).value();
+  flags.load.backend.batch_invariance = raw.batch_invariance == "on";
   flags.load.random_weights = raw.load_format == "random";
   flags.load.stall_limit = absl::Seconds(raw.stall_seconds);
   flags.drain_limit = absl::Seconds(raw.drain_seconds);

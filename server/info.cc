@@ -74,6 +74,7 @@ void FillServerInfo(Services& services, v1::ServerInfo& info) {
   const EngineStats stats = services.engine().stats();
   info.set_version(QUIRE_VERSION);
   info.set_device(model.device());
+  info.set_batch_invariant(model.is_batch_invariant());
   info.set_state(services.draining ? v1::SERVER_STATE_DRAINING : v1::SERVER_STATE_SERVING);
   ToWire(SteadyNow() - services.started, *info.mutable_uptime());
   for (const MemoryUse& use : model.memory_plan()) {

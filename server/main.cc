@@ -38,7 +38,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const ServerFlags& flags)
       DrawProgress("loading", static_cast<double>(done) / static_cast<double>(total));
     };
   }
-  auto model = LoadedModel::Load(flags.load, progress);
+  LoadOptions load = flags.load;
+  load.backend.log = [](absl::string_view line) { Log(line); };
+  auto model = LoadedModel::Load(load, progress);
   if (flags.progress_bar) EndProgress();
   return model;
 }
@@ -61,6 +63,9 @@ void LogModel(LoadedModel& model) {
                       std::string(DTypeName(model.act_dtype())), model.device(), plan,
                       static_cast<double>(total) / 0x1p20));
   if (!model.executor().empty()) Log(model.executor());
+  if (!model.is_batch_invariant()) {
+    Log("batch invariance is off: a request's tokens may depend on what else is served");
+  }
   Log(absl::StrCat("a sequence may have ", model.engine().capacity_tokens(), " tokens; ",
                    model.engine().config().scheduler.max_num_sequences, " run at once; ",
                    model.kv_bytes_per_token(), " KV bytes per token"));

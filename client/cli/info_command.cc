@@ -83,10 +83,11 @@ std::string ServerText(const v1::ServerInfo& server, const std::string& address)
   const v1::LimitInfo& limits = server.limits();
   return absl::StrFormat(
              "server      quire-server %s at %s: %s, up %s\n"
-             "device      %s\n",
+             "device      %s%s\n",
              server.version(), address,
              server.state() == v1::SERVER_STATE_DRAINING ? "draining" : "serving",
-             FormatUptime(server.uptime()), server.device()) +
+             FormatUptime(server.uptime()), server.device(),
+             server.batch_invariant() ? "" : ", batch invariance off") +
          MemoryText(server) +
          absl::StrFormat(
              "load        %d running, %d queued, %d paused, %d preempted\n"

@@ -91,6 +91,9 @@ class CudaBackend : public Backend {
   int pipeline_depth() const override { return kCudaPipelineDepth; }
   bool pads_batches() const override { return true; }
   bool prefill_equals_decode() const override { return false; }
+  bool is_batch_invariant() const override {
+    return device_.prompt_gemm == nullptr || device_.prompt_gemm->is_batch_invariant();
+  }
   int default_block_tokens() const override { return 64; }
   // The server's share of the GPU is for it; what stays is for workspaces of some layers.
   size_t DefaultKvBytes(size_t left) const override { return left - left / 8; }

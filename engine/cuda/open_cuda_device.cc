@@ -9,6 +9,7 @@
 #include "core/cuda/cuda_memory.h"
 #include "core/cuda/cuda_stream.h"
 #include "core/cuda/device_limits.h"
+#include "core/cuda/gpu_identity.h"
 #include "core/cuda/kernel_image.h"
 #include "core/status_macros.h"
 #include "engine/cuda/check_cuda_device.h"
@@ -31,17 +32,22 @@ bool HasCudaDevice() {
          CheckCudaDevice("", ReadDeviceLimits(), /*has_kernels=*/true, "").ok();
 }
 
-absl::StatusOr<CudaDevice> OpenCudaDevice(double memory_fraction, int64_t max_rows) {
+absl::StatusOr<CudaDevice> OpenCudaDevice(const BackendOptions& options) {
   CudaDevice device;
-  QUIRE_ASSIGN_OR_RETURN(device.memory, CudaMemory::Make(kDevice, memory_fraction));
-  cudaDeviceProp properties;
-  QUIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties, kDevice));
-  device.name = properties.name;
-  device.multiprocessors = properties.multiProcessorCount;
+  QUIRE_ASSIGN_OR_RETURN(device.memory, CudaMemory::Make(kDevice, options.gpu_memory_fraction));
+  const GpuIdentity gpu = ReadGpuIdentity(kDevice);
+  device.name = gpu.name;
+  device.multiprocessors = gpu.multiprocessors;
   QUIRE_RETURN_IF_ERROR(
       CheckCudaDevice(device.name, ReadDeviceLimits(), HasKernelImage(), KernelArchitectures()));
   auto stream = std::make_unique<CudaStream>();
-  QUIRE_ASSIGN_OR_RETURN(device.prompt_gemm, MakeCublasGemm(*stream, *device.memory, max_rows));
+  QUIRE_ASSIGN_OR_RETURN(device.prompt_gemm,
+                         MakeCublasGemm(*stream, stream->get(), *device.memory,
+                                        {.max_rows = options.max_batch_tokens,
+                                         .gpu = gpu,
+                                         .batch_invariance = options.batch_invariance,
+                                         .cache_dir = options.cache_dir,
+                                         .log = options.log}));
   device.queue = std::move(stream);
   device.free_bytes = [] {
     size_t free = 0, total = 0;

@@ -56,6 +56,7 @@ absl::Status LoadCublas() {
 
 QUIRE_FORWARD(cublasStatus_t, cublasLtCreate, (cublasLtHandle_t * handle), (handle))
 QUIRE_FORWARD(cublasStatus_t, cublasLtDestroy, (cublasLtHandle_t handle), (handle))
+QUIRE_FORWARD(size_t, cublasLtGetVersion, (), ())
 QUIRE_FORWARD(const char*, cublasLtGetStatusString, (cublasStatus_t status), (status))
 QUIRE_FORWARD(cublasStatus_t, cublasLtMatrixLayoutInit_internal,
               (cublasLtMatrixLayout_t layout, size_t size, cudaDataType type, uint64_t rows,
@@ -80,6 +81,20 @@ QUIRE_FORWARD(cublasStatus_t, cublasLtMatmulAlgoConfigGetAttribute,
                cublasLtMatmulAlgoConfigAttributes_t attribute, void* data, size_t bytes,
                size_t* written),
               (algorithm, attribute, data, bytes, written))
+QUIRE_FORWARD(cublasStatus_t, cublasLtMatmulAlgoConfigSetAttribute,
+              (cublasLtMatmulAlgo_t * algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
+               const void* data, size_t bytes),
+              (algorithm, attribute, data, bytes))
+QUIRE_FORWARD(cublasStatus_t, cublasLtMatmulAlgoInit,
+              (cublasLtHandle_t handle, cublasComputeType_t compute, cudaDataType_t scale,
+               cudaDataType_t a, cudaDataType_t b, cudaDataType_t c, cudaDataType_t d, int id,
+               cublasLtMatmulAlgo_t* algorithm),
+              (handle, compute, scale, a, b, c, d, id, algorithm))
+QUIRE_FORWARD(cublasStatus_t, cublasLtMatmulAlgoCheck,
+              (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+               const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulHeuristicResult_t* result),
+              (handle, desc, a, b, c, d, algorithm, result))
 QUIRE_FORWARD(cublasStatus_t, cublasLtMatmulAlgoGetHeuristic,
               (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,

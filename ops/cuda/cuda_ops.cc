@@ -75,6 +75,10 @@ class CudaOps : public Ops {
     return experts;
   }
 
+  void Prepare(const Linear& linear, DType out) override {
+    if (prompt_gemm_ != nullptr) prompt_gemm_->Prepare(static_cast<const CudaLinear&>(linear), out);
+  }
+
   void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
              const DeviceMatrix& out) override {
     const DeviceMatrix& rows = static_cast<const CudaEmbedding&>(table).table();

@@ -52,6 +52,7 @@ class FailingBackend : public Backend {
   }
   int pipeline_depth() const override { return backend_->pipeline_depth(); }
   bool prefill_equals_decode() const override { return backend_->prefill_equals_decode(); }
+  bool is_batch_invariant() const override { return backend_->is_batch_invariant(); }
   int default_block_tokens() const override { return backend_->default_block_tokens(); }
   size_t DefaultKvBytes(size_t left) const override { return backend_->DefaultKvBytes(left); }
 

@@ -169,6 +169,8 @@ TEST(ServerStart, WrongFlagsAndFilesGiveOneClearLineAndExitCodeOne) {
               HasSubstr("--max-batch-tokens (8) must not be below --max-num-sequences (64)"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--dtype", "float16"}),
               HasSubstr("--dtype: float16 not in {auto,bfloat16,float32}"));
+  EXPECT_THAT(FailedStart({"--model", kModel, "--batch-invariance", "maybe"}),
+              HasSubstr("--batch-invariance: maybe not in {on,off}"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--device", "cuda"}), HasSubstr("CUDA"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--cpu-isa", "sse9"}), HasSubstr("sse9"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--kv-cache-bytes", "1000"}),
@@ -224,6 +226,18 @@ TEST(ServerStart, AWrongAddressIsNamedWithWhatWasExpected) {
               HasSubstr("--listen: \"127.0.0.1\": there is no port; expected HOST:PORT"));
   EXPECT_THAT(FailedStart({"--model", kModel, "--listen", "192.0.2.1:0"}),
               HasSubstr("192.0.2.1:0: it is not an address of this machine"));
+}
+
+TEST(ServerStart, ACpuStaysBatchInvariantWhateverTheFlagsSay) {
+  testing::TempDir directory;
+  testing::ServerProcess server({"--model", kModel, "--device", "cpu", "--batch-invariance=off",
+                                 "--cache-dir", directory.path()});
+  ASSERT_FALSE(server.address().empty()) << server.StderrText();
+  EXPECT_TRUE(testing::Info(*server.Connect()).batch_invariant());
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+  EXPECT_THAT(server.StderrText(), Not(HasSubstr("batch invariance")));
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }
 
 TEST(ServerStart, TheEnvironmentSetsFlagsButAsksForNoHelpOrVersion) {
