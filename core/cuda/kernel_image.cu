@@ -3,12 +3,13 @@
 #include <cuda_runtime_api.h>
 
 #include "core/cuda/cuda_error.h"
+#include "core/cuda/primitives/target.cuh"
 
 namespace quire {
 namespace {
 
 // All kernels are compiled for the same list, so one speaks for all.
-__global__ void AnyKernel() {}
+QUIRE_KERNEL(32, 1) void AnyKernel() {}
 
 }  // namespace
 

@@ -159,8 +159,8 @@ absl::Status RunGrid(const LaunchShape& shape, const EmulationOptions& options,
     return refuse(absl::StrCat(shape.threads, " threads a block"));
   }
   if (shape.shared_bytes > options.max_shared_bytes) {
-    return refuse(absl::StrCat(shape.shared_bytes, " bytes of shared memory, of ",
-                               options.max_shared_bytes));
+    return refuse(
+        absl::StrCat(shape.shared_bytes, " bytes of shared memory, of ", options.max_shared_bytes));
   }
   const GridShape& grid = shape.grid;
   if (grid.x < 0 || grid.x > INT32_MAX || grid.y < 0 || grid.y > kMaxGridYZ || grid.z < 0 ||
