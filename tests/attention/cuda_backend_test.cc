@@ -53,7 +53,8 @@ class OnCudaDevice {
                                     {.shape = shape,
                                      .max_rows = kMostRows,
                                      .max_context = kMostContext,
-                                     .cache_dtype = cache})
+                                     .cache_dtype = cache},
+                                    device_.multiprocessors)
                             .value());
     return MakeMlaOnDevice(*real_mla_.back(), *device_.memory, *device_.queue);
   }
