@@ -54,6 +54,11 @@ function(quire_cc_test)
   target_link_libraries(${ARG_NAME} PRIVATE quire_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${ARG_NAME} PRIVATE
     QUIRE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" QUIRE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if("cuda" IN_LIST ARG_LABELS)
+    set_property(GLOBAL APPEND PROPERTY QUIRE_GPU_PROGRAMS ${ARG_NAME})
+    file(RELATIVE_PATH program ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME})
+    set_property(GLOBAL APPEND PROPERTY QUIRE_GPU_TESTS "${program} ${ARG_TIMEOUT}\n")
+  endif()
   if(ARG_WHOLE)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
     set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
@@ -61,4 +66,14 @@ function(quire_cc_test)
     gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${ARG_NAME}.
       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
   endif()
+endfunction()
+
+# Target gpu_check: what tools/gpu_check.sh runs, and the list of it (program, seconds that it may
+# take).
+function(quire_gpu_check)
+  get_property(programs GLOBAL PROPERTY QUIRE_GPU_PROGRAMS)
+  get_property(tests GLOBAL PROPERTY QUIRE_GPU_TESTS)
+  string(CONCAT list ${tests})
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gpu_tests.txt CONTENT "${list}" @ONLY)
+  add_custom_target(gpu_check DEPENDS ${programs} gpu_bench)
 endfunction()

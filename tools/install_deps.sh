@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Installs what building, testing and serving need, from the packages of Debian 12 or Ubuntu 24.04.
-# As root, or with sudo. Further packages can be named as arguments.
+# As root, or with sudo. With --without-server first, what the engine, its tests and benchmarks need.
+# Further packages can be named as arguments.
 set -euo pipefail
 
+server=(
+  libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libcli11-dev libedit-dev
+)
+if [ "${1:-}" = --without-server ]; then
+  server=()
+  shift
+fi
 packages=(
   cmake ninja-build g++ pkg-config python3
-  libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
-  libdnnl-dev libpcre2-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev
-  libedit-dev
+  ${server[@]+"${server[@]}"}
+  libabsl-dev libdnnl-dev libpcre2-dev libutf8proc-dev libsimdjson-dev nlohmann-json3-dev
   libgtest-dev libgmock-dev libbenchmark-dev libboost-context-dev
   "$@"
 )

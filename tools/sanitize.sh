@@ -12,7 +12,7 @@ case "$sanitizer" in
     preset=asan
     targets=(all)
     # Kernels of all instruction sets are one text: the plainest and the newest stand for the others.
-    tests=(-LE slow -E '/(avx2|avx512)_[A-Z]|CudaInvariance.*/(d|gpt|l)|Cuda/Embedding.*(Neither|modern)|Cuda/Architecture.*/(gem|gpt2|llama_|mi|ol|ph|qu|qw|st)|HeldOutPerplexity|Invariance\.(OfEvery|Among|InChunks|After|From).*(/float32|_(portable|avx2|avx512)( |$))')
+    tests=(-LE slow -E '/(avx2|avx512)_[A-Z]|CudaInvariance.*/(d|gpt|l)|Cuda/Embedding.*(Neither|modern)|Cuda/Soak|CudaGqa(Rules)?Backend|Cuda/Architecture.*/(gem|gpt2|llama_|mi|ol|ph|qu|qw|st)|HeldOutPerplexity|Invariance\.(OfEvery|Among|InChunks|After|From).*(/float32|_(portable|avx2|avx512)( |$))')
     ;;
   thread)
     preset=tsan

@@ -12,6 +12,7 @@
 #include "attention/cuda/make_gqa_args.h"
 #include "core/cuda/emulation/emulated_queue.h"
 #include "gtest/gtest.h"
+#include "tests/attention/cuda_gqa_bounds.h"
 #include "tests/attention/emulated_kv.h"
 #include "tests/attention/gqa_decode_harness.h"
 #include "tests/attention/gqa_harness.h"
@@ -89,31 +90,6 @@ class EmulatedPrompts : public Attention {
   emulation::EmulationOptions options_;
   int64_t first_row_ = 0;
 };
-
-// The bound of gqa_harness.h holds: products of bf16 round probabilities to bf16 and sum up exact
-// products in fp32, as the CPU's do; those of other types are fp32 throughout. 2^x is within 2^-22.
-inline CpuIsa BoundOf(const GqaShape& shape, DType act, DType cache) {
-  const bool products = act == DType::kBFloat16 && cache == DType::kBFloat16 &&
-                        std::max(shape.head_dim, shape.value_dim) <= 256;
-  return products ? CpuIsa::kAvx512Bf16 : CpuIsa::kPortable;
-}
-
-// Against the reference, with queries in rows `gap` numbers wider than they need.
-inline void ExpectGqaReference(Attention& attention, const PagedKv& kv, DType act,
-                               const GqaExtras& extras = {}, int64_t gap = 6) {
-  const GqaShape& shape = kv.shape();
-  HostMatrix qkv(act, kv.num_tokens(), shape.qkv_width(), shape.qkv_width() + gap);
-  qkv.FillNormal(9);
-  const HostMatrix out = RunGqa(attention, kv, qkv, extras);
-  const HostMatrix want = RunGqa(*MakeReferenceAttention(), kv, qkv, extras);
-  const DType cache = kv.view().layout.dtype;
-  EXPECT_TRUE(Near(out, want,
-                   [&](int64_t r, int64_t c) {
-                     return AttendedBound(BoundOf(shape, act, cache), shape.head_dim, cache, act,
-                                          want.at(r, c));
-                   }))
-      << DTypeName(act) << " over " << DTypeName(cache);
-}
 
 // Emulated threads are slow: whether `rows` rows over `keys` keys each are few enough. Products
 // take whole fragments of 16 rows, and are faster than the rest.

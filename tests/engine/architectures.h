@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "tests/engine/golden_prompt.h"
 #include "tests/testing/engine_client.h"
+#include "tests/testing/source_path.h"
 
 namespace quire::testing {
 
@@ -56,7 +57,7 @@ class ArchitectureGolden : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(ArchitectureGolden, MeetsTransformersInFloat32) {
   if (!GetParam().is_there()) GTEST_SKIP() << "no device";
-  const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
+  const std::string directory = SourcePath("tests/golden/models/") + GetParam().model;
   LoadOptions options{.model = directory, .dtype = DType::kFloat32};
   options.kv_cache_bytes = size_t{8} << 20;
   options.max_batch_tokens = GetParam().max_batch_tokens;
@@ -102,7 +103,7 @@ class ArchitectureBfloat16 : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(ArchitectureBfloat16, StaysNearTransformers) {
   if (!GetParam().is_there()) GTEST_SKIP() << "no device";
-  const std::string directory = QUIRE_SOURCE_DIR "/tests/golden/models/" + GetParam().model;
+  const std::string directory = SourcePath("tests/golden/models/") + GetParam().model;
   LoadOptions options{.model = directory, .dtype = DType::kBFloat16};
   options.kv_cache_bytes = size_t{8} << 20;
   options.max_num_sequences = 4;

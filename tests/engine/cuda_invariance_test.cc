@@ -1,6 +1,6 @@
 // The same request gives the same tokens and bit-equal log-probabilities, whatever the load, on the
-// CUDA backend, whose kernels the emulation runs. There a prompt's rows and generated ones have
-// kernels of their own, so that it matters which of them computed what is found in the cache.
+// CUDA backend, on a GPU or in the emulation. There a prompt's rows and generated ones have kernels
+// of their own, so that it matters which of them computed what is found in the cache.
 #include <memory>
 #include <ostream>
 #include <string>
@@ -10,6 +10,8 @@
 #include "gtest/gtest.h"
 #include "tests/engine/invariance.h"
 #include "tests/testing/engine_client.h"
+#include "tests/testing/source_path.h"
+#include "tests/testing/test_device.h"
 
 namespace quire {
 namespace {
@@ -28,12 +30,14 @@ void PrintTo(const Kind& kind, std::ostream* out) {
 
 class CudaInvariance : public ::testing::TestWithParam<Kind> {
  protected:
+  void SetUp() override { QUIRE_SKIP_WITHOUT_TEST_DEVICE(); }
+
   static std::unique_ptr<LoadedModel> Load(int64_t max_batch_tokens, size_t kv_cache_bytes) {
     LoadOptions options;
-    options.model = std::string(QUIRE_SOURCE_DIR "/tests/golden/models/") + GetParam().model;
+    options.model = testing::SourcePath("tests/golden/models/") + GetParam().model;
     options.dtype = GetParam().dtype;
     options.sinks = GetParam().sinks;
-    options.backend.threads = 1;
+    options.backend = {.device = "cuda", .threads = 1, .gpu_memory_fraction = 0.4};
     options.max_batch_tokens = max_batch_tokens;
     options.max_num_sequences = 5;
     options.kv_cache_bytes = kv_cache_bytes;

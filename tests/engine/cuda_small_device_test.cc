@@ -4,7 +4,7 @@
 #include "core/cuda/launch_shape.h"
 #include "gtest/gtest.h"
 #include "tests/engine/architectures.h"
-#include "tests/engine/emulated_backend.h"
+#include "tests/testing/emulated_test_device.h"
 
 namespace quire::testing {
 namespace {

@@ -27,11 +27,11 @@ TEST(Embedding, AnEncoderHasNoCacheAndKnowsHowItPools) {
 
 TEST(Embedding, ATextMustFitIntoOneStepOfAnEncoderAndIntoTheContext) {
   const std::vector<TokenId> ids(60, 5);
-  const auto small = LoadEmbedder("bert", {DType::kFloat32, 59});
+  const auto small = LoadEmbedder("bert", {.max_batch_tokens = 59});
   const absl::Status refused = small->engine().CheckFits(Embed(ids, Pooling::kMean));
   EXPECT_EQ(refused.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("59 (--max-batch-tokens)"));
-  const auto whole = LoadEmbedder("bert", {DType::kFloat32, 256});
+  const auto whole = LoadEmbedder("bert", {.max_batch_tokens = 256});
   const auto fits = [&](size_t tokens) {
     return whole->engine().CheckFits(Embed(std::vector<TokenId>(tokens, 5), Pooling::kMean));
   };
@@ -60,7 +60,7 @@ TEST(Embedding, ReadsThePrefixCacheForTheLastTokenAlone) {
 }
 
 TEST(Embedding, CancelAndDeadlineEndItAndFreeItsPages) {
-  const auto model = LoadEmbedder("qwen3_embedding", {DType::kFloat32, 8});
+  const auto model = LoadEmbedder("qwen3_embedding", {.max_batch_tokens = 8});
   const auto ids = Texts("qwen3_embedding").back().at("ids").get<std::vector<TokenId>>();
   Request late = Embed(ids, Pooling::kMean);
   late.deadline = absl::UnixEpoch();

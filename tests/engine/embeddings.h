@@ -17,25 +17,28 @@
 #include "engine/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/testing/engine_client.h"
+#include "tests/testing/source_path.h"
 
 namespace quire::testing {
 
 using Vector = std::vector<float>;
 
 struct EmbeddingOptions {
+  BackendOptions backend = {};
   DType dtype = DType::kFloat32;
   int64_t max_batch_tokens = 128;
   size_t kv_cache_bytes = size_t{1} << 20;
 };
 
 inline std::string Directory(const std::string& model) {
-  return QUIRE_SOURCE_DIR "/tests/golden/models/" + model;
+  return SourcePath("tests/golden/models/") + model;
 }
 
 inline std::unique_ptr<LoadedModel> LoadEmbedder(const std::string& model,
                                                  const EmbeddingOptions& wanted = {}) {
   LoadOptions options{.model = Directory(model), .dtype = wanted.dtype};
   options.kv_cache_bytes = wanted.kv_cache_bytes;
+  options.backend = wanted.backend;
   options.max_batch_tokens = wanted.max_batch_tokens;
   options.max_num_sequences = 8;
   options.block_tokens = 16;
@@ -85,14 +88,22 @@ struct EmbeddingCase {
   std::string model;
   size_t max_texts = 100;  // the others are left out
   int copies = 5;          // of each text, that are computed together
+  BackendOptions backend = {};
+  bool (*is_there)() = [] { return true; };  // whether the machine has what it runs on
 };
 
 inline void PrintTo(const EmbeddingCase& embedding, std::ostream* out) { *out << embedding.model; }
 
 class EmbeddingGolden : public ::testing::TestWithParam<EmbeddingCase> {
  protected:
+  void SetUp() override {
+    if (!GetParam().is_there()) GTEST_SKIP() << "there is no device for it";
+  }
+
   std::unique_ptr<LoadedModel> Load(DType dtype, int64_t max_batch_tokens = 128) {
-    return LoadEmbedder(GetParam().model, {.dtype = dtype, .max_batch_tokens = max_batch_tokens});
+    EmbeddingOptions wanted{.dtype = dtype, .max_batch_tokens = max_batch_tokens};
+    wanted.backend = GetParam().backend;
+    return LoadEmbedder(GetParam().model, wanted);
   }
   nlohmann::json OwnTexts() {
     nlohmann::json texts = Texts(GetParam().model);

@@ -3,7 +3,6 @@
 #define QUIRE_TESTS_ENGINE_EMULATED_BACKEND_H_
 
 #include <atomic>
-#include <cstddef>
 
 #include "core/cuda/emulation/emulated_queue.h"
 
@@ -11,8 +10,6 @@ namespace quire::testing {
 
 // Of the backend that was made last; it goes with it.
 extern std::atomic<emulation::EmulatedQueue*> latest_emulated_queue;
-// Shared memory of a block, of backends made later; before, it is kMaxSharedBytes.
-void SetEmulatedSharedBytes(size_t bytes);
 
 }  // namespace quire::testing
 

@@ -2,7 +2,6 @@
 #ifndef QUIRE_TESTS_OPS_GEMM_HARNESS_H_
 #define QUIRE_TESTS_OPS_GEMM_HARNESS_H_
 
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -56,26 +55,14 @@ class GemmWeight {
   const DeviceMatrix& matrix() const { return matrix_.view(); }
   const float* bias() const { return bias_.has_value() ? bias_->data() : nullptr; }
 
-  // Whether `got` is x W^T + b. Sums of K products, each rounded to fp32 at the size of |x| |w| at
-  // most, walk off by sqrt(K) roundings; then y is rounded once.
+  // Whether `got` is x W^T + b.
   ::testing::AssertionResult IsProduct(Ops& reference, const HostMatrix& x,
                                        const HostMatrix& got) const {
     const DeviceMatrix& y = got.view();
     const auto linear = reference.MakeLinear(source_.spec()).value();
     const HostMatrix want(y.dtype, y.rows, y.cols, y.row_stride);
     reference.Apply(*linear, x.view(), want.view());
-    const std::vector<double> w_norms = source_.RowNorms();
-    std::vector<double> x_norms(y.rows);
-    for (int64_t row = 0; row < y.rows; ++row) {
-      for (int64_t i = 0; i < x.view().cols; ++i) {
-        x_norms[row] += double{x.at(row, i)} * x.at(row, i);
-      }
-    }
-    const double walk = 2.0 * std::sqrt(static_cast<double>(x.view().cols)) * 0x1p-24;
-    return Near(got, want, [&](int64_t row, int64_t col) {
-      return walk * (std::sqrt(x_norms[row]) * w_norms[col] + 1.0) +
-             2 * RoundingError(y.dtype, want.at(row, col));
-    });
+    return NearProduct(source_, x, got, want);
   }
 
  private:

@@ -87,4 +87,19 @@ std::vector<double> LinearSource::RowNorms() const {
   return norms;
 }
 
+::testing::AssertionResult NearProduct(const LinearSource& source, const HostMatrix& x,
+                                       const HostMatrix& got, const HostMatrix& want) {
+  const int64_t k = x.view().cols;
+  const std::vector<double> w_norms = source.RowNorms();
+  std::vector<double> x_norms(x.view().rows);
+  for (int64_t row = 0; row < x.view().rows; ++row) {
+    for (int64_t i = 0; i < k; ++i) x_norms[row] += double{x.at(row, i)} * x.at(row, i);
+  }
+  const double walk = 2.0 * std::sqrt(static_cast<double>(k)) * 0x1p-24;
+  return Near(got, want, [&](int64_t row, int64_t col) {
+    return walk * (std::sqrt(x_norms[row]) * w_norms[col] + 1.0) +
+           2 * RoundingError(got.view().dtype, want.at(row, col));
+  });
+}
+
 }  // namespace quire::testing

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "gtest/gtest.h"
 #include "ops/ops.h"
+#include "tests/testing/matrix.h"
 
 namespace quire::testing {
 
@@ -32,6 +34,12 @@ class LinearSource {
   std::vector<std::vector<uint8_t>> storage_;
   LinearSpec spec_;
 };
+
+// Whether `got` is the `want` that the oracle made of x and the source's weights. Sums of K
+// products, each rounded to fp32 at the size of |x| |w| at most, walk off by sqrt(K) roundings;
+// then y is rounded once.
+::testing::AssertionResult NearProduct(const LinearSource& source, const HostMatrix& x,
+                                       const HostMatrix& got, const HostMatrix& want);
 
 }  // namespace quire::testing
 
