@@ -22,7 +22,8 @@ int64_t DownWidth(const MlaConfig& config) {
 }  // namespace
 
 absl::StatusOr<MlaUpWeights> MakeMlaUpWeights(const MlaShape& shape, const WeightRows& rows,
-                                              const std::string& name, DType act_dtype, Ops& ops) {
+                                              const std::string& name, DType act_dtype,
+                                              WeightMaker& maker) {
   const int64_t rank = shape.latent_dim;
   const int64_t key_dim = shape.rope_per_head ? shape.head_dim() : shape.nope_dim;
   QUIRE_CHECK_EQ(rows.out_features, shape.num_heads * (key_dim + shape.value_dim));
@@ -39,10 +40,10 @@ absl::StatusOr<MlaUpWeights> MakeMlaUpWeights(const MlaShape& shape, const Weigh
     return taken;
   };
   const auto make = [&](const char* what, int64_t in_features, std::vector<WeightRows> parts) {
-    return ops.MakeLinear({.name = absl::StrCat(name, what),
-                           .in_features = in_features,
-                           .parts = std::move(parts),
-                           .act_dtype = act_dtype});
+    return maker.MakeLinear({.name = absl::StrCat(name, what),
+                             .in_features = in_features,
+                             .parts = std::move(parts),
+                             .act_dtype = act_dtype});
   };
   MlaUpWeights made;
   std::vector<WeightRows> merged;

@@ -32,7 +32,8 @@ struct MlaUpWeights {
 // From rows as checkpoints have them (kv_b_proj), in host memory and without bias: each head's Dn
 // (D, its rotated dims first, where rope_per_head) rows of keys, then its Dv of values; [., R].
 absl::StatusOr<MlaUpWeights> MakeMlaUpWeights(const MlaShape& shape, const WeightRows& rows,
-                                              const std::string& name, DType act_dtype, Ops& ops);
+                                              const std::string& name, DType act_dtype,
+                                              WeightMaker& maker);
 
 struct MlaWeights {
   // E -> [c_q (Rq) or q (H D) | c_kv (R) | k_r (Dr), unless rope_per_head].

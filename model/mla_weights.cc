@@ -35,7 +35,7 @@ absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader) 
                         .in_features = rank};
   QUIRE_ASSIGN_OR_RETURN(const WeightRows rows, loader.Stored(up));
   QUIRE_ASSIGN_OR_RETURN(weights.up, MakeMlaUpWeights(mla.shape, rows, at + names.kv_b,
-                                                      loader.act_dtype(), loader.ops()));
+                                                      loader.act_dtype(), loader.maker()));
   loader.Finish({up.weight}, up.out_features * up.in_features);
   QUIRE_ASSIGN_OR_RETURN(weights.output,
                          loader.Merge(at + names.output, mla.shape.out_width(),

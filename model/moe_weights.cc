@@ -86,7 +86,7 @@ absl::StatusOr<std::unique_ptr<Experts>> LoadExperts(const ModelConfig& config,
     const bool last = expert + 1 == config.moe->routing.num_experts;
     loader.Finish(separate || last ? TensorsOf(matrices) : std::vector<std::string>(), parameters);
   }
-  return loader.ops().MakeExperts(std::move(spec));
+  return loader.maker().MakeExperts(std::move(spec));
 }
 
 }  // namespace

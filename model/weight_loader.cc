@@ -8,13 +8,16 @@
 namespace quire {
 
 WeightLoader::WeightLoader(const ModelConfig& config, DType act_dtype, WeightSource& source,
-                           Ops& ops, const LoadProgress& progress)
+                           WeightMaker& maker, const LoadProgress& progress)
     : config_(config),
       act_dtype_(act_dtype),
       source_(source),
-      ops_(ops),
+      maker_(maker),
       progress_(progress),
-      total_(CountParameters(config)) {}
+      bytes_each_(static_cast<int64_t>(DTypeBytes(act_dtype))),
+      total_(CountParameters(config)) {
+  if (progress_) progress_(0, total_ * bytes_each_);
+}
 
 absl::StatusOr<std::unique_ptr<Linear>> WeightLoader::Merge(const std::string& name,
                                                             int64_t in_features,
@@ -44,13 +47,13 @@ absl::StatusOr<std::unique_ptr<Linear>> WeightLoader::MergeStored(
     QUIRE_ASSIGN_OR_RETURN(const WeightRows rows, source_.Rows(part));
     spec.parts.push_back(rows);
   }
-  return ops_.MakeLinear(spec);
+  return maker_.MakeLinear(spec);
 }
 
 void WeightLoader::Finish(const std::vector<std::string>& tensors, int64_t parameters) {
   for (const std::string& tensor : tensors) source_.Done(tensor);
   done_ += parameters;
-  if (progress_) progress_(done_, total_);
+  if (progress_) progress_(done_ * bytes_each_, total_ * bytes_each_);
 }
 
 absl::StatusOr<MlpWeights> WeightLoader::LoadMlp(const std::string& name,
@@ -69,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Embedding>> WeightLoader::LoadTable(const std::st
       .weight = name + ".weight", .bias = "", .out_features = rows, .in_features = width};
   QUIRE_ASSIGN_OR_RETURN(const WeightRows table, source_.Rows(stored));
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Embedding> embedding,
-                         ops_.MakeEmbedding(table, width, act_dtype_));
+                         maker_.MakeEmbedding(table, width, act_dtype_));
   Finish({stored.weight}, rows * width);
   return embedding;
 }
@@ -97,13 +100,13 @@ absl::StatusOr<DeviceVector> WeightLoader::LoadNormWeights(const std::vector<std
     source_.Done(name + ".weight");
     for (float value : values) all.push_back(config_.norm_plus_one ? 1.0F + value : value);
   }
-  return ops_.MakeVector(all);
+  return maker_.MakeVector(all);
 }
 
 absl::StatusOr<DeviceVector> WeightLoader::LoadVector(const std::string& tensor, int64_t size) {
   QUIRE_ASSIGN_OR_RETURN(const std::vector<float> values, source_.Vector(tensor, size));
   source_.Done(tensor);
-  return ops_.MakeVector(values);
+  return maker_.MakeVector(values);
 }
 
 }  // namespace quire

@@ -12,11 +12,13 @@
 #include "model/model_config.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
+#include "ops/weight_maker.h"
 
 namespace quire {
 
-// Told the share of the parameters that has been loaded, after each matrix.
-using LoadProgress = std::function<void(int64_t done, int64_t total)>;
+// Told the bytes of the parameters, in the type that the model computes in, that have been loaded:
+// 0 at first, then after each matrix.
+using LoadProgress = std::function<void(int64_t done_bytes, int64_t total_bytes)>;
 
 struct MlpWeights {
   std::unique_ptr<Linear> up;    // E -> 2 F: gate, up; or E -> F where there is no gate
@@ -33,7 +35,7 @@ struct Part {
 
 class WeightLoader {
  public:
-  WeightLoader(const ModelConfig& config, DType act_dtype, WeightSource& source, Ops& ops,
+  WeightLoader(const ModelConfig& config, DType act_dtype, WeightSource& source, WeightMaker& maker,
                const LoadProgress& progress);
 
   // One linear from the parts' rows, in order.
@@ -61,15 +63,16 @@ class WeightLoader {
 
   const ModelConfig& config() const { return config_; }
   DType act_dtype() const { return act_dtype_; }
-  Ops& ops() { return ops_; }
+  WeightMaker& maker() { return maker_; }
 
  private:
   const ModelConfig& config_;
   DType act_dtype_;
   WeightSource& source_;
-  Ops& ops_;
+  WeightMaker& maker_;
   const LoadProgress& progress_;
-  int64_t total_;
+  int64_t bytes_each_;  // of a parameter
+  int64_t total_;       // parameters
   int64_t done_ = 0;
 };
 

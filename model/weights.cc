@@ -17,13 +17,13 @@ namespace {
 
 class ModelLoader {
  public:
-  ModelLoader(const ModelConfig& config, DType act_dtype, WeightSource& source, Ops& ops,
+  ModelLoader(const ModelConfig& config, DType act_dtype, WeightSource& source, WeightMaker& maker,
               const LoadProgress& progress)
       : config_(config),
         names_(config.names),
         source_(source),
-        ops_(ops),
-        loader_(config, act_dtype, source, ops, progress) {}
+        maker_(maker),
+        loader_(config, act_dtype, source, maker, progress) {}
 
   absl::StatusOr<ModelWeights> Load() {
     FindPrefix();
@@ -33,6 +33,7 @@ class ModelLoader {
       QUIRE_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(layer));
       weights.layers.push_back(std::move(loaded));
     }
+    maker_.FinishWeights();
     for (const std::string& name : source_.Unused()) {
       if (!IsIgnored(name)) weights.unused_tensors.push_back(name);
     }
@@ -92,7 +93,7 @@ class ModelLoader {
       const std::string head = config_.tie_word_embeddings ? table : LmHeadName();
       QUIRE_ASSIGN_OR_RETURN(weights.lm_head, loader_.Merge(head, hidden, {{head, vocab}}));
       if (config_.tie_word_embeddings) {
-        weights.embedding = ops_.TieEmbedding(*weights.lm_head);
+        weights.embedding = maker_.TieEmbedding(*weights.lm_head);
         return absl::OkStatus();
       }
     }
@@ -194,7 +195,7 @@ class ModelLoader {
   const ModelConfig& config_;
   const WeightNames& names_;
   WeightSource& source_;
-  Ops& ops_;
+  WeightMaker& maker_;
   WeightLoader loader_;
   std::string prefix_;
 };
@@ -225,9 +226,9 @@ int64_t CountDuplicates(const ModelConfig& config) {
 }
 
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,
-                                         WeightSource& source, Ops& ops,
+                                         WeightSource& source, WeightMaker& maker,
                                          const LoadProgress& progress) {
-  return ModelLoader(config, act_dtype, source, ops, progress).Load();
+  return ModelLoader(config, act_dtype, source, maker, progress).Load();
 }
 
 }  // namespace quire

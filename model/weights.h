@@ -54,7 +54,7 @@ struct ModelWeights {
 
 // Reads, merges and packs everything; the source's memory is dropped piece by piece.
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,
-                                         WeightSource& source, Ops& ops,
+                                         WeightSource& source, WeightMaker& maker,
                                          const LoadProgress& progress);
 
 // Parameters of the model, biases and norms left out: what progress counts.

@@ -13,60 +13,15 @@
 #ifndef QUIRE_OPS_OPS_H_
 #define QUIRE_OPS_OPS_H_
 
-#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <string>
-#include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/device_memory.h"
 #include "core/dtype.h"
 #include "ops/op_kinds.h"
-#include "ops/weight_rows.h"
+#include "ops/weight_maker.h"
 
 namespace quire {
-
-// y = x W^T + b, with W the parts' rows one after the other (merged QKV, merged gate-up).
-struct LinearSpec {
-  std::string name;  // for messages
-  int64_t in_features = 0;
-  std::vector<WeightRows> parts;       // in the order of their rows
-  DType act_dtype = DType::kBFloat16;  // weights are converted to it and packed once
-};
-
-// A packed weight, opaque to the layers above.
-class Linear {
- public:
-  virtual ~Linear() = default;
-  int64_t in_features() const { return in_features_; }    // K
-  int64_t out_features() const { return out_features_; }  // N
-  // Device bytes of the packed weight (padding included) and the bias.
-  virtual size_t bytes() const = 0;
-
- protected:
-  Linear(int64_t in_features, int64_t out_features)
-      : in_features_(in_features), out_features_(out_features) {}
-
- private:
-  int64_t in_features_;
-  int64_t out_features_;
-};
-
-// A table of token vectors. Tied embeddings read the rows of the output projection: one copy.
-class Embedding {
- public:
-  virtual ~Embedding() = default;
-  virtual size_t bytes() const = 0;  // 0 when tied
-};
-
-// A vector of fp32 parameters in device memory (norm weights).
-struct DeviceVector {
-  DeviceBuffer buffer;
-  const float* data() const { return static_cast<const float*>(buffer.data()); }
-  int64_t size() const { return static_cast<int64_t>(buffer.bytes() / sizeof(float)); }
-};
 
 // norm(x) = (x normalised as `kind` says) * weight + bias.
 struct Norm {
@@ -105,39 +60,8 @@ struct RouterParams : RouterRules {
   DeviceVector correction_bias;  // [X], added to the scores for choosing alone; or empty
 };
 
-// The weights of an expert layer: out = sum over chosen experts of weight * down(activation(gate,
-// up)), with gate and up from gate_up. Biases are the linears' own.
-struct ExpertsSpec {
-  std::vector<std::unique_ptr<Linear>> gate_up;  // [X], each E -> 2 F: gate, up
-  std::vector<std::unique_ptr<Linear>> down;     // [X], each F -> E
-  ActivationParams activation;
-  int top_k = 0;
-  DType act_dtype = DType::kBFloat16;
-};
-
-class Experts {
+class Ops : public WeightMaker {
  public:
-  virtual ~Experts() = default;
-  // Device bytes of all linears.
-  virtual size_t bytes() const = 0;
-};
-
-class Ops {
- public:
-  virtual ~Ops() = default;
-
-  // Converts, merges and packs; the source is not read again afterwards. RESOURCE_EXHAUSTED when
-  // device memory ends.
-  virtual absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) = 0;
-  // The token table [V, E] of its own, of plain rows, or one that reads `linear` (the tied lm_head,
-  // N = V, K = E), which must outlive it.
-  virtual absl::StatusOr<std::unique_ptr<Embedding>> MakeEmbedding(const WeightRows& table,
-                                                                   int64_t width,
-                                                                   DType act_dtype) = 0;
-  virtual std::unique_ptr<Embedding> TieEmbedding(const Linear& linear) = 0;
-  virtual absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) = 0;
-  // Takes the room that ApplyExperts needs, shared by all layers.
-  virtual absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) = 0;
   // Before the first product of prompt rows by `linear` into y of type `out`: a backend that has to
   // choose how does so here, at start, and may measure.
   virtual void Prepare(const Linear& /*linear*/, DType /*out*/) {}

@@ -33,13 +33,11 @@ void AddPointers(const std::vector<std::unique_ptr<Linear>>& linears,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CudaExperts>> CudaExperts::Create(ExpertsSpec spec,
-                                                                 DeviceMemory& memory) {
+                                                                 WeightUploader& uploader) {
   std::vector<const void*> pointers;
   AddPointers(spec.gate_up, pointers);
   AddPointers(spec.down, pointers);
-  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
-                         memory.Allocate(pointers.size() * sizeof(void*), "weights"));
-  memory.CopyFromHost(buffer.data(), pointers.data(), buffer.bytes());
+  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer, uploader.UploadArray(pointers));
   return std::unique_ptr<CudaExperts>(new CudaExperts(std::move(spec), std::move(buffer)));
 }
 

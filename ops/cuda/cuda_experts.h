@@ -19,7 +19,7 @@ namespace quire {
 class CudaExperts : public Experts {
  public:
   static absl::StatusOr<std::unique_ptr<CudaExperts>> Create(ExpertsSpec spec,
-                                                             DeviceMemory& memory);
+                                                             WeightUploader& uploader);
 
   size_t bytes() const override;
   const ExpertsSpec& spec() const { return spec_; }

@@ -1,8 +1,10 @@
 #include "ops/cuda/cuda_linear.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "core/ceil_div.h"
 #include "core/cpu/element_type_of.h"
 #include "core/elements.h"
 #include "core/status_macros.h"
@@ -12,8 +14,8 @@
 namespace quire {
 namespace {
 
-// Of one copy to the device: long against its latency, short against the weights.
-constexpr int64_t kStagedBytes = int64_t{32} << 20;
+// That a task writes: long against its start, short against a piece.
+constexpr int64_t kTaskBytes = int64_t{256} << 10;
 
 bool HasBias(const LinearSpec& spec) {
   return std::any_of(spec.parts.begin(), spec.parts.end(),
@@ -54,19 +56,17 @@ absl::StatusOr<std::unique_ptr<CudaLinear>> WeightUploader::Upload(const LinearS
       memory_.Allocate(static_cast<size_t>(out_features * row_bytes), "weights"));
   auto* at = static_cast<char*>(weight.data());
   for (const WeightRows& part : spec.parts) {
-    CopyPart(part, spec.in_features, spec.act_dtype, at);
+    QUIRE_RETURN_IF_ERROR(CopyPart(part, spec.in_features, spec.act_dtype, at));
     at += part.out_features * row_bytes;
   }
   DeviceBuffer bias;
   DeviceBuffer act_bias;
   if (HasBias(spec)) {
     const std::vector<float> biases = Biases(spec, out_features);
-    QUIRE_ASSIGN_OR_RETURN(bias, memory_.Allocate(biases.size() * sizeof(float), "weights"));
-    memory_.CopyFromHost(bias.data(), biases.data(), bias.bytes());
+    QUIRE_ASSIGN_OR_RETURN(bias, UploadArray(biases));
     const std::vector<bf16> rounded = Rounded(biases);
     if (spec.act_dtype == DType::kBFloat16 && IsSame(rounded, biases)) {
-      QUIRE_ASSIGN_OR_RETURN(act_bias, memory_.Allocate(rounded.size() * sizeof(bf16), "weights"));
-      memory_.CopyFromHost(act_bias.data(), rounded.data(), act_bias.bytes());
+      QUIRE_ASSIGN_OR_RETURN(act_bias, UploadArray(rounded));
     }
   }
   return std::make_unique<CudaLinear>(spec.in_features, out_features, spec.act_dtype,
@@ -80,41 +80,45 @@ absl::StatusOr<DeviceBuffer> WeightUploader::UploadTable(const WeightRows& table
   QUIRE_ASSIGN_OR_RETURN(
       DeviceBuffer buffer,
       memory_.Allocate(static_cast<size_t>(table.out_features * row_bytes), "weights"));
-  CopyPart(table, width, act_dtype, static_cast<char*>(buffer.data()));
+  QUIRE_RETURN_IF_ERROR(CopyPart(table, width, act_dtype, static_cast<char*>(buffer.data())));
   return buffer;
 }
 
-void WeightUploader::CopyPart(const WeightRows& part, int64_t width, DType act_dtype,
-                              char* device) {
-  const auto element = static_cast<int64_t>(DTypeBytes(act_dtype));
-  const int64_t row_bytes = CudaLinear::RowStride(width, act_dtype) * element;
-  // Rows that are as the device wants them need no staging.
-  if (part.is_plain() && part.weight_dtype == act_dtype && row_bytes == width * element &&
-      part.RowStride(width) == width) {
-    memory_.CopyFromHost(device, part.weight, static_cast<size_t>(part.out_features * row_bytes));
-    return;
+absl::StatusOr<DeviceBuffer> WeightUploader::UploadBytes(const void* host, size_t bytes) {
+  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer, memory_.Allocate(bytes, "weights"));
+  QUIRE_RETURN_IF_ERROR(copies_.Copy(buffer.data(), host, bytes));
+  return buffer;
+}
+
+absl::Status WeightUploader::CopyPart(const WeightRows& part, int64_t width, DType act_dtype,
+                                      char* device) {
+  const int64_t row_bytes =
+      CudaLinear::RowStride(width, act_dtype) * static_cast<int64_t>(DTypeBytes(act_dtype));
+  for (int64_t row = 0; row < part.out_features;) {
+    QUIRE_ASSIGN_OR_RETURN(const StagedCopies::Room room,
+                           copies_.Take(row_bytes, part.out_features - row));
+    Stage(part, width, act_dtype, row, room.count, room.data);
+    copies_.Send(device + row * row_bytes, room);
+    row += room.count;
   }
-  const int64_t at_once = std::max<int64_t>(1, kStagedBytes / row_bytes);
-  for (int64_t row = 0; row < part.out_features; row += at_once) {
-    const int64_t count = std::min(at_once, part.out_features - row);
-    staging_.assign(static_cast<size_t>(count * row_bytes), 0);
-    Stage(part, width, act_dtype, row, count);
-    memory_.CopyFromHost(device + row * row_bytes, staging_.data(), staging_.size());
-  }
+  return absl::OkStatus();
 }
 
 void WeightUploader::Stage(const WeightRows& part, int64_t width, DType act_dtype, int64_t begin,
-                           int64_t count) {
+                           int64_t count, char* staging) {
   const OpsKernels& kernels = OpsKernelsFor(isa_);
   const int64_t stride = CudaLinear::RowStride(width, act_dtype);
   const auto element = static_cast<int64_t>(DTypeBytes(act_dtype));
   const ElementType from = ToElementType(part.weight_dtype);
   const bool is_bf16 = act_dtype == DType::kBFloat16;
-  constexpr int64_t kRowsOfATask = 16;
-  pool_.ParallelFor((count + kRowsOfATask - 1) / kRowsOfATask, [&](int64_t task, int /*thread*/) {
-    const int64_t first = task * kRowsOfATask;
-    const int64_t rows = std::min(kRowsOfATask, count - first);
-    char* const out = staging_.data() + first * stride * element;
+  const int64_t task_rows = std::max<int64_t>(1, kTaskBytes / (stride * element));
+  pool_.ParallelFor(CeilDiv(count, task_rows), [&](int64_t task, int /*thread*/) {
+    const int64_t first = task * task_rows;
+    const int64_t rows = std::min(task_rows, count - first);
+    char* const out = staging + first * stride * element;
+    for (int64_t row = 0; row < rows && stride > width; ++row) {
+      std::memset(out + (row * stride + width) * element, 0, (stride - width) * element);
+    }
     if (!part.is_plain()) {
       kernels.expand[is_bf16]({part.weight, from, part.RowStride(width), part.col_stride,
                                part.mxfp4_scales, begin + first, 0, rows, width, out, stride});

@@ -6,12 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/thread_pool.h"
+#include "core/cuda/device_queue.h"
 #include "core/device_memory.h"
+#include "ops/cuda/staged_copies.h"
 #include "ops/ops.h"
 
 namespace quire {
@@ -53,27 +56,42 @@ class CudaLinear : public Linear {
   DeviceBuffer act_bias_;
 };
 
-// Brings weights to the device: converted by the pool's threads, in pieces of bounded size. One
-// call at a time.
+// Brings weights to the device: the pool's threads write them, converted, into staging memory, in
+// pieces of bounded size, of which one is on its way while the next is written. One call at a time.
 class WeightUploader {
  public:
-  // `pool` and `memory` outlive it; the CPU must have `isa`.
-  WeightUploader(ThreadPool& pool, CpuIsa isa, DeviceMemory& memory)
-      : pool_(pool), isa_(isa), memory_(memory) {}
+  // Of one piece: long against the latency of a copy, short against the weights.
+  static constexpr size_t kStagingBytes = size_t{32} << 20;
 
+  // `queue`, `memory` and `pool` outlive it; the CPU must have `isa`.
+  WeightUploader(DeviceQueue& queue, DeviceMemory& memory, ThreadPool& pool, CpuIsa isa,
+                 size_t staging_bytes = kStagingBytes)
+      : memory_(memory), pool_(pool), isa_(isa), copies_(queue, staging_bytes) {}
+
+  // Each has read its source when it returns; what it made is whole for the queue's work from there
+  // on, and for others after Finish. RESOURCE_EXHAUSTED when memory ends.
   absl::StatusOr<std::unique_ptr<CudaLinear>> Upload(const LinearSpec& spec);
   // Rows [V, width] alone, with CudaLinear::RowStride.
   absl::StatusOr<DeviceBuffer> UploadTable(const WeightRows& table, int64_t width, DType act_dtype);
+  absl::StatusOr<DeviceBuffer> UploadBytes(const void* host, size_t bytes);
+  template <typename T>
+  absl::StatusOr<DeviceBuffer> UploadArray(const std::vector<T>& values) {
+    return UploadBytes(values.data(), values.size() * sizeof(T));
+  }
+
+  // Waits until everything is there, and gives the staging memory back.
+  void Finish() { copies_.Finish(); }
 
  private:
-  // Rows [begin, begin + count) of `part` into staging_ (zeros behind the rows' ends).
-  void Stage(const WeightRows& part, int64_t width, DType act_dtype, int64_t begin, int64_t count);
-  void CopyPart(const WeightRows& part, int64_t width, DType act_dtype, char* device);
+  absl::Status CopyPart(const WeightRows& part, int64_t width, DType act_dtype, char* device);
+  // Rows [begin, begin + count) of `part` from `staging` on, with zeros behind the rows' ends.
+  void Stage(const WeightRows& part, int64_t width, DType act_dtype, int64_t begin, int64_t count,
+             char* staging);
 
+  DeviceMemory& memory_;
   ThreadPool& pool_;
   CpuIsa isa_;
-  DeviceMemory& memory_;
-  std::vector<char> staging_;
+  StagedCopies copies_;
 };
 
 }  // namespace quire

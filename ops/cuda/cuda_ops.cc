@@ -35,10 +35,9 @@ class CudaOps : public Ops {
   CudaOps(DeviceQueue& queue, DeviceMemory& memory, ThreadPool& pool, const CudaOpsOptions& options,
           DeviceBuffer sum)
       : queue_(queue),
-        memory_(memory),
         sum_(std::move(sum)),
         prompt_gemm_(options.prompt_gemm),
-        uploader_(pool, options.isa, memory),
+        uploader_(queue, memory, pool, options.isa),
         experts_(queue, memory, options.max_rows) {}
 
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) override {
@@ -62,15 +61,14 @@ class CudaOps : public Ops {
 
   absl::StatusOr<DeviceVector> MakeVector(absl::Span<const float> values) override {
     QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
-                           memory_.Allocate(values.size() * sizeof(float), "weights"));
-    memory_.CopyFromHost(buffer.data(), values.data(), buffer.bytes());
+                           uploader_.UploadBytes(values.data(), values.size() * sizeof(float)));
     return DeviceVector{std::move(buffer)};
   }
 
   absl::StatusOr<std::unique_ptr<Experts>> MakeExperts(ExpertsSpec spec) override {
     CheckExpertsSpec(spec);
     QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<CudaExperts> experts,
-                           CudaExperts::Create(std::move(spec), memory_));
+                           CudaExperts::Create(std::move(spec), uploader_));
     QUIRE_RETURN_IF_ERROR(experts_.Prepare(*experts));
     return experts;
   }
@@ -78,6 +76,8 @@ class CudaOps : public Ops {
   void Prepare(const Linear& linear, DType out) override {
     if (prompt_gemm_ != nullptr) prompt_gemm_->Prepare(static_cast<const CudaLinear&>(linear), out);
   }
+
+  void FinishWeights() override { uploader_.Finish(); }
 
   void Embed(const Embedding& table, DeviceArray<const int32_t> ids, EmbedOptions options,
              const DeviceMatrix& out) override {
@@ -198,7 +198,6 @@ class CudaOps : public Ops {
   }
 
   DeviceQueue& queue_;
-  DeviceMemory& memory_;
   DeviceBuffer sum_;  // of SumRows
   PromptGemm* prompt_gemm_;
   WeightUploader uploader_;
