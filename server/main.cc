@@ -1,4 +1,6 @@
 // quire-server: load, serve, drain.
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -14,6 +16,7 @@
 #include "server/end_signals.h"
 #include "server/flags.h"
 #include "server/grpc_server.h"
+#include "server/load_progress.h"
 #include "server/log.h"
 #include "server/model_directory.h"
 #include "server/services.h"
@@ -32,16 +35,20 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ServerFlags
 }
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const ServerFlags& flags) {
+  const bool is_terminal = isatty(STDERR_FILENO) != 0;
+  LoadReport report(is_terminal, [&](absl::string_view text) {
+    if (!is_terminal) return Log(text);
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fflush(stderr);
+  });
   LoadProgress progress;
   if (flags.progress_bar) {
-    progress = [](int64_t done, int64_t total) {
-      DrawProgress("loading", static_cast<double>(done) / static_cast<double>(total));
-    };
+    progress = [&](int64_t done, int64_t total) { report.Show(done, total, SteadyNow()); };
   }
   LoadOptions load = flags.load;
   load.backend.log = [](absl::string_view line) { Log(line); };
   auto model = LoadedModel::Load(load, progress);
-  if (flags.progress_bar) EndProgress();
+  report.End();
   return model;
 }
 
