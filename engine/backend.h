@@ -2,10 +2,14 @@
 #ifndef QUIRE_ENGINE_BACKEND_H_
 #define QUIRE_ENGINE_BACKEND_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "attention/attention.h"
@@ -17,6 +21,7 @@
 #include "model/model_config.h"
 #include "ops/ops.h"
 #include "ops/sampler.h"
+#include "ops/weight_sizer.h"
 
 namespace quire {
 
@@ -49,8 +54,19 @@ class Backend {
   // Whether a row's bits are the same whatever else is in the batch.
   virtual bool is_batch_invariant() const = 0;
   virtual int default_block_tokens() const = 0;
-  // What the KV cache takes unasked, of `left` bytes beside weights and activations.
+  // What the KV cache takes unasked, of `left` bytes beside all else.
   virtual size_t DefaultKvBytes(size_t left) const = 0;
+
+  // Of what memory() has: what weights will take,
+  virtual std::unique_ptr<WeightSizer> MakeWeightSizer() = 0;
+  // what MakeExecutor takes,
+  virtual size_t ExecutorBytes(const BatchLimits& limits) const = 0;
+  // and what stays free, for what the device's driver takes by itself.
+  virtual size_t ReserveBytes() const = 0;
+  // So many bytes of weights are about to be made. RESOURCE_EXHAUSTED when memory ends.
+  virtual absl::Status ReserveWeights(size_t /*bytes*/) { return absl::OkStatus(); }
+  // How much of a GPU memory() is; none where it is of none.
+  virtual std::optional<double> gpu_memory_fraction() const { return std::nullopt; }
 };
 
 struct BackendOptions {

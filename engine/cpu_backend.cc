@@ -23,7 +23,8 @@ class CpuBackend : public Backend {
                                                          int64_t max_batch_tokens,
                                                          const ModelConfig& model) {
     std::unique_ptr<CpuBackend> made(new CpuBackend(isa, threads));
-    made->ops_ = MakeCpuOps(made->pool_, made->memory_, isa, {.max_rows = max_batch_tokens});
+    made->ops_options_.max_rows = max_batch_tokens;
+    made->ops_ = MakeCpuOps(made->pool_, made->memory_, isa, made->ops_options_);
     made->sampler_ = MakeCpuSampler(made->pool_, isa, model.vocab_size);
     CpuAttentionLimits limits{.max_entries = max_batch_tokens,
                               .max_head_dim = model.head_dim,
@@ -73,12 +74,19 @@ class CpuBackend : public Backend {
   // Others need memory too.
   size_t DefaultKvBytes(size_t left) const override { return std::min(size_t{4} << 30, left / 2); }
 
+  std::unique_ptr<WeightSizer> MakeWeightSizer() override {
+    return MakeCpuWeightSizer(pool_, memory_, isa_, ops_options_);
+  }
+  size_t ExecutorBytes(const BatchLimits& /*limits*/) const override { return 0; }
+  size_t ReserveBytes() const override { return 0; }
+
  private:
   CpuBackend(CpuIsa isa, int threads) : isa_(isa), pool_(threads), memory_(pool_) {}
 
   CpuIsa isa_;
   ThreadPool pool_;
   HostMemory memory_;
+  CpuOpsOptions ops_options_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Attention> attention_;
   std::unique_ptr<Sampler> sampler_;

@@ -37,12 +37,6 @@ std::vector<KvGroupStorage> PoolsFor(const KvGroups& kv_groups, const SchedulerC
   return pools;
 }
 
-size_t TotalBytes(const std::vector<KvGroupStorage>& pools) {
-  size_t bytes = 0;
-  for (const KvGroupStorage& pool : pools) bytes += pool.block_bytes() * pool.total_blocks();
-  return bytes;
-}
-
 // What all sequences at full length hold, as far as block ids reach.
 int64_t MaxTokens(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
   const int64_t block_tokens = kv_groups.groups.front().layout.block_tokens;
@@ -54,7 +48,13 @@ int64_t MaxTokens(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
 
 size_t MaxKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
   if (kv_groups.groups.empty()) return 0;
-  return TotalBytes(PoolsFor(kv_groups, scheduler, MaxTokens(kv_groups, scheduler)));
+  return KvStorage::Bytes(PoolsFor(kv_groups, scheduler, MaxTokens(kv_groups, scheduler)));
+}
+
+size_t MinKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler) {
+  if (kv_groups.groups.empty()) return 0;
+  return KvStorage::Bytes(
+      PoolsFor(kv_groups, scheduler, kv_groups.groups.front().layout.block_tokens));
 }
 
 absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_groups,
@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<KvGroupStorage>> PlanKvBlocks(const KvGroups& kv_grou
   if (kv_groups.groups.empty()) return std::vector<KvGroupStorage>{};
   const int block_tokens = kv_groups.groups.front().layout.block_tokens;
   const auto bytes_for = [&](int64_t blocks) {
-    return TotalBytes(PoolsFor(kv_groups, scheduler, blocks * block_tokens));
+    return KvStorage::Bytes(PoolsFor(kv_groups, scheduler, blocks * block_tokens));
   };
   int64_t low = 1;
   if (bytes_for(low) > budget_bytes) {

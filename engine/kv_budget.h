@@ -16,6 +16,9 @@ namespace quire {
 // Bytes that all sequences at full length would take; more is of no use.
 size_t MaxKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler);
 
+// The least that works.
+size_t MinKvBytes(const KvGroups& kv_groups, const SchedulerConfig& scheduler);
+
 // Pools within `budget_bytes`: the most tokens for the full-attention groups, and for window groups
 // what so many tokens keep in their window. RESOURCE_EXHAUSTED with the least budget that works
 // where this one doesn't.

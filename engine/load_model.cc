@@ -1,66 +1,17 @@
 #include "engine/load_model.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/ceil_div.h"
 #include "core/status_macros.h"
-#include "engine/kv_budget.h"
-#include "model/mla_block.h"
 #include "model/weight_source.h"
 
 namespace quire {
 namespace {
 
-// Logits of this many rows at a time: as many as decode together, within 64 MiB or so.
-int64_t LogitsRows(const ModelConfig& config, int max_num_sequences) {
-  const int64_t affordable = (int64_t{64} << 20) / (config.vocab_size * int64_t{sizeof(float)});
-  return std::clamp<int64_t>(max_num_sequences, 1, std::max<int64_t>(16, affordable));
-}
-
 // Of sequences whose rows see a bounded part of them. Positions are 32 bits wide.
 constexpr int64_t kEndlessContext = int64_t{1} << 30;
-
-HashKey RandomHashKey() {
-  std::random_device random;
-  const auto word = [&] { return uint64_t{random()} << 32 | random(); };
-  return {word(), word()};
-}
-
-// An entry is of prompt rows or of generated ones: a sequence brings both where it is computed
-// again.
-BatchLimits LimitBatches(const SchedulerConfig& scheduler, const KvManager& kv,
-                         const std::vector<KvGroupStorage>& pools) {
-  const int64_t block_tokens = kv.config().block_tokens;
-  BatchLimits limits{.rows = scheduler.max_batch_tokens,
-                     .entries = std::min<int64_t>(scheduler.max_batch_tokens,
-                                                  2 * int64_t{scheduler.max_num_sequences}),
-                     .max_sequences = scheduler.max_num_sequences,
-                     .context = std::min(scheduler.context_tokens, kv.MaxSequenceTokens()),
-                     .block_tokens = kv.config().block_tokens};
-  for (size_t group = 0; group < pools.size(); ++group) {
-    const KvGroupConfig& config = kv.config().groups[group];
-    const int64_t whole =
-        std::min<int64_t>(config.num_blocks, CeilDiv(limits.context, block_tokens));
-    BatchLimits::Group most{.table_blocks = limits.entries * whole,
-                            .decode_blocks = whole,
-                            .prefix_blocks = CeilDiv(config.sinks, block_tokens),
-                            .pool_tokens = config.num_blocks * block_tokens,
-                            .has_window = config.window > 0,
-                            .padding_block = static_cast<int32_t>(pools[group].total_blocks() - 1)};
-    if (config.window > 0) {  // of which rows see pages that begin and end anywhere
-      most.decode_blocks = std::min(whole, CeilDiv(config.window, block_tokens) + 1);
-      most.table_blocks = std::min(most.table_blocks, limits.entries * (most.decode_blocks + 1) +
-                                                          CeilDiv(limits.rows, block_tokens));
-    }
-    limits.groups.push_back(most);
-  }
-  return limits;
-}
-
-std::string Mebibytes(size_t bytes) { return absl::StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
 
 }  // namespace
 
@@ -111,45 +62,43 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
       options.block_tokens > 0 ? options.block_tokens : backend_->default_block_tokens();
   KvGroups kv_groups = GroupKvLayers(config_, block_tokens, act_dtype_);
   kv_groups.padding_blocks = backend_->pads_batches() ? 1 : 0;
-  DecoderLimits limits{.max_batch_tokens = options.max_batch_tokens,
-                       .max_logits_rows = LogitsRows(config_, options.max_num_sequences),
-                       .rope_rows = {}};
   QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeFor(options.rope_scaling));
-  limits.rope_rows = LayOut(rope, scheduler.context_tokens, options);
-  QUIRE_ASSIGN_OR_RETURN(const std::vector<KvGroupStorage> pools,
-                         PlanMemory(options, kv_groups, scheduler, limits));
-
+  const auto rope_rows = [&](int64_t context) { return LayOut(rope, context, options); };
+  QUIRE_ASSIGN_OR_RETURN(const ModelMemoryPlan plan,
+                         PlanMemory({.config = config_,
+                                     .act_dtype = act_dtype_,
+                                     .kv_groups = kv_groups,
+                                     .block_tokens = block_tokens,
+                                     .scheduler = scheduler,
+                                     .rope_rows = rope_rows,
+                                     .kv_cache_bytes = options.kv_cache_bytes},
+                                    *backend_));
+  memory_budget_ = plan.budget;
+  for (const KvGroupStorage& pool : plan.pools) {
+    block_bytes_.push_back(pool.block_bytes());
+    kv_bytes_per_token_ += pool.layout.token_bytes() * pool.num_layers;
+  }
   EngineConfig engine;
   engine.scheduler = scheduler;
   engine.max_queue = options.max_queue;
-  engine.kv.block_tokens = block_tokens;
-  engine.kv.hash_key = RandomHashKey();
-  for (size_t group = 0; group < pools.size(); ++group) {
-    engine.kv.groups.push_back({.window = kv_groups.groups[group].window,
-                                .sinks = kv_groups.groups[group].sinks,
-                                .num_blocks = pools[group].num_blocks});
-    block_bytes_.push_back(pools[group].block_bytes());
-    kv_bytes_per_token_ += pools[group].layout.token_bytes() * pools[group].num_layers;
-  }
-  // No position lies beyond what the pools hold.
-  const BatchLimits batches = LimitBatches(scheduler, KvManager(engine.kv), pools);
-  limits.rope_rows = LayOut(rope, batches.context, options);
+  engine.kv = plan.kv;
   engine.rope = rope;
-  engine.rope_rows = limits.rope_rows;
+  engine.rope_rows = plan.decoder.rope_rows;
   engine.position_offset = config_.position_offset;
 
   // What fails fast goes before what takes long.
-  QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(pools, backend_->memory()));
+  QUIRE_ASSIGN_OR_RETURN(kv_storage_, KvStorage::Create(plan.pools, backend_->memory()));
+  QUIRE_RETURN_IF_ERROR(backend_->ReserveWeights(plan.budget.weights));
   QUIRE_ASSIGN_OR_RETURN(ModelWeights weights,
                          LoadWeights(config_, act_dtype_, *source, backend_->ops(), progress));
   unused_tensors_ = std::move(weights.unused_tensors);
   source.reset();
   QUIRE_ASSIGN_OR_RETURN(
-      decoder_,
-      Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_, limits,
-                      backend_->ops(), backend_->attention(), mla_.get(), backend_->memory()));
+      decoder_, Decoder::Create(config_, std::move(weights), kv_groups, *kv_storage_, act_dtype_,
+                                plan.decoder, backend_->ops(), backend_->attention(), mla_.get(),
+                                backend_->memory()));
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                         backend_->MakeExecutor(*decoder_, batches));
+                         backend_->MakeExecutor(*decoder_, plan.batches));
   executor_ = executor->Describe();
   engine_ = std::make_unique<Engine>(engine, std::move(executor));
   return absl::OkStatus();
@@ -212,32 +161,6 @@ absl::Status LoadedModel::SetRopeScaling(const RopeChoice& choice) {
   QUIRE_ASSIGN_OR_RETURN(const RequestRope rope, RopeFor(choice));
   engine_->SetRope(rope);
   return absl::OkStatus();
-}
-
-// Sizes the KV pools, and refuses what can't fit with the numbers.
-absl::StatusOr<std::vector<KvGroupStorage>> LoadedModel::PlanMemory(
-    const LoadOptions& options, const KvGroups& kv_groups, const SchedulerConfig& scheduler,
-    const DecoderLimits& limits) const {
-  const int64_t numbers = CountParameters(config_) + CountDuplicates(config_);
-  const size_t weights = static_cast<size_t>(numbers) * DTypeBytes(act_dtype_);
-  size_t activations = Activations::Bytes(config_, act_dtype_, limits) +
-                       RopeTables::Bytes(config_.model_ropes(), limits.rope_rows);
-  if (config_.mla) {
-    activations += MlaBlock::ActivationBytes(*config_.mla, act_dtype_, options.max_batch_tokens);
-  }
-  const size_t available = backend_->memory().AvailableBytes();
-  const size_t left = available > weights + activations ? available - weights - activations : 0;
-  const size_t most = MaxKvBytes(kv_groups, scheduler);
-  const size_t unasked = std::min(backend_->DefaultKvBytes(left), most);
-  const size_t budget = most == 0 ? 0 : options.kv_cache_bytes.value_or(unasked);
-  if (weights + activations + budget > available) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the model does not fit: weights ", Mebibytes(weights), " + activations and rope tables ",
-        Mebibytes(activations), " + KV cache ", Mebibytes(budget), " = ",
-        Mebibytes(weights + activations + budget), ", but ", Mebibytes(available),
-        " are available; lower --kv-cache-bytes or --max-batch-tokens, or use a smaller model"));
-  }
-  return PlanKvBlocks(kv_groups, scheduler, budget);
 }
 
 }  // namespace quire

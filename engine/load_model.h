@@ -14,6 +14,7 @@
 #include "core/dtype.h"
 #include "engine/backend.h"
 #include "engine/engine.h"
+#include "engine/plan_memory.h"
 #include "model/attention_sinks.h"
 #include "model/decoder.h"
 #include "model/kv_groups.h"
@@ -57,6 +58,8 @@ class LoadedModel {
   // What the executor made ready, for people; or nothing.
   const std::string& executor() const { return executor_; }
   bool is_batch_invariant() const { return backend_->is_batch_invariant(); }
+  // What was planned at start, and what has been taken.
+  const MemoryBudget& memory_budget() const { return memory_budget_; }
   std::vector<MemoryUse> memory_plan() const { return backend_->memory().Plan(); }
   // Bytes of one page id in each KV group, all its layers together.
   const std::vector<size_t>& block_bytes() const { return block_bytes_; }
@@ -67,10 +70,6 @@ class LoadedModel {
  private:
   LoadedModel() = default;
   absl::Status Start(const LoadOptions& options, const LoadProgress& progress);
-  absl::StatusOr<std::vector<KvGroupStorage>> PlanMemory(const LoadOptions& options,
-                                                         const KvGroups& kv_groups,
-                                                         const SchedulerConfig& scheduler,
-                                                         const DecoderLimits& limits) const;
   absl::Status PlanContext(const LoadOptions& options, SchedulerConfig& scheduler) const;
   absl::StatusOr<RequestRope> RopeFor(const RopeChoice& choice) const;
   RopeRowLayout LayOut(const RequestRope& rope, int64_t context, const LoadOptions& options) const;
@@ -79,6 +78,7 @@ class LoadedModel {
   DType act_dtype_ = DType::kFloat32;
   std::string device_;
   std::string executor_;
+  MemoryBudget memory_budget_;
   std::vector<size_t> block_bytes_;
   size_t kv_bytes_per_token_ = 0;
   std::vector<std::string> unused_tensors_;

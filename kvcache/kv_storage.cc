@@ -1,5 +1,6 @@
 #include "kvcache/kv_storage.h"
 
+#include "core/allocation_bytes.h"
 #include "core/check.h"
 #include "core/status_macros.h"
 
@@ -15,6 +16,14 @@ absl::StatusOr<std::unique_ptr<KvStorage>> KvStorage::Create(
     storage->pages_.push_back(std::move(pages));
   }
   return storage;
+}
+
+size_t KvStorage::Bytes(const std::vector<KvGroupStorage>& groups) {
+  size_t bytes = 0;
+  for (const KvGroupStorage& group : groups) {
+    bytes += AllocationBytes(group.block_bytes() * group.total_blocks());
+  }
+  return bytes;
 }
 
 PagedKvView KvStorage::View(int group, int layer) const {

@@ -2,6 +2,7 @@
 #ifndef QUIRE_KVCACHE_KV_STORAGE_H_
 #define QUIRE_KVCACHE_KV_STORAGE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -29,6 +30,9 @@ class KvStorage {
  public:
   static absl::StatusOr<std::unique_ptr<KvStorage>> Create(
       const std::vector<KvGroupStorage>& groups, DeviceMemory& memory);
+
+  // What Create takes.
+  static size_t Bytes(const std::vector<KvGroupStorage>& groups);
 
   int num_groups() const { return static_cast<int>(groups_.size()); }
   const KvGroupStorage& group(int group) const { return groups_[group]; }

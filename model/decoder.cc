@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/allocation_bytes.h"
 #include "core/check.h"
 #include "core/elements.h"
 #include "core/status_macros.h"
@@ -30,6 +31,20 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   decoder->PrepareProducts();
   if (config.sink_tokens > 0) QUIRE_RETURN_IF_ERROR(decoder->WriteSinkTokens(memory));
   return decoder;
+}
+
+Decoder::Bytes Decoder::CountBytes(const ModelConfig& config,
+                                   const std::vector<KvGroupStorage>& pools, DType act_dtype,
+                                   const DecoderLimits& limits) {
+  Bytes bytes;
+  bytes.activations = AllocationBytes(Activations::Bytes(config, act_dtype, limits));
+  if (config.mla) {
+    bytes.activations +=
+        AllocationBytes(MlaBlock::ActivationBytes(*config.mla, act_dtype, limits.max_batch_tokens));
+  }
+  if (config.sink_tokens > 0) bytes.activations += SinkTokenBytes(pools);
+  bytes.rope_tables = RopeTables::Bytes(config.model_ropes(), limits.rope_rows);
+  return bytes;
 }
 
 void Decoder::Prepare(const ModelBatch& batch) {

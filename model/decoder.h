@@ -3,6 +3,7 @@
 #ifndef QUIRE_MODEL_DECODER_H_
 #define QUIRE_MODEL_DECODER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -32,6 +33,14 @@ class Decoder {
       const ModelConfig& config, ModelWeights weights, const KvGroups& kv_groups,
       const KvStorage& kv, DType act_dtype, const DecoderLimits& limits, Ops& ops,
       Attention& attention, Mla* mla, DeviceMemory& memory);
+
+  // What Create takes, with caches of `pools`.
+  struct Bytes {
+    size_t activations = 0;
+    size_t rope_tables = 0;
+  };
+  static Bytes CountBytes(const ModelConfig& config, const std::vector<KvGroupStorage>& pools,
+                          DType act_dtype, const DecoderLimits& limits);
 
   // Computes the batch's rows: writes their keys and values and leaves their hidden states, after
   // the last norm, for Logits and SumHidden.
@@ -68,6 +77,8 @@ class Decoder {
 
   void PrepareProducts();
   absl::Status WriteSinkTokens(DeviceMemory& memory);
+  // What it takes.
+  static size_t SinkTokenBytes(const std::vector<KvGroupStorage>& pools);
   void CopyPages(const ModelBatch& batch);
   void EmbedTokens(const ModelBatch& batch);
   void AttentionBlock(int layer, const ModelBatch& batch);

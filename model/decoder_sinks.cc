@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/allocation_bytes.h"
 #include "core/status_macros.h"
 #include "model/decoder.h"
 
@@ -17,6 +18,12 @@ struct SinkRow {
 
 }  // namespace
 
+size_t Decoder::SinkTokenBytes(const std::vector<KvGroupStorage>& pools) {
+  size_t pages = 0;
+  for (const KvGroupStorage& pool : pools) pages += pool.shared_blocks;
+  return AllocationBytes(pages * sizeof(int32_t)) + AllocationBytes(sizeof(SinkRow));
+}
+
 // The keys and values of the learned sink tokens are the same for every sequence: each layer's own
 // rows, at positions 0 .., through its projections alone.
 absl::Status Decoder::WriteSinkTokens(DeviceMemory& memory) {
@@ -27,10 +34,10 @@ absl::Status Decoder::WriteSinkTokens(DeviceMemory& memory) {
     }
   }
   QUIRE_ASSIGN_OR_RETURN(sink_pages_,
-                         memory.Allocate(pages.size() * sizeof(int32_t), "sink tokens"));
+                         memory.Allocate(pages.size() * sizeof(int32_t), "activations"));
   memory.CopyFromHost(sink_pages_.data(), pages.data(), pages.size() * sizeof(int32_t));
 
-  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer, memory.Allocate(sizeof(SinkRow), "sink tokens"));
+  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer, memory.Allocate(sizeof(SinkRow), "activations"));
   auto* const row = static_cast<SinkRow*>(buffer.data());
   const int64_t rope_row = limits_.rope_rows.first_step_row();
   const DeviceMatrix residual = act_.residual.Rows(0, 1);

@@ -52,9 +52,4 @@ int64_t CountMlaParameters(const ModelConfig& config) {
   return down + query_up + rank * mla.shape.up_width() + mla.shape.out_width() * config.hidden_size;
 }
 
-int64_t CountMlaDuplicates(const ModelConfig& config) {
-  const MlaConfig& mla = *config.mla;
-  return mla.shape.latent_dim * mla.shape.expanded_width();
-}
-
 }  // namespace quire

@@ -17,8 +17,6 @@ absl::StatusOr<MlaWeights> LoadMla(const std::string& at, WeightLoader& loader);
 
 // Of one layer.
 int64_t CountMlaParameters(const ModelConfig& config);
-// Of them, those that are held twice.
-int64_t CountMlaDuplicates(const ModelConfig& config);
 
 }  // namespace quire
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/allocation_bytes.h"
 #include "core/check.h"
 #include "core/status_macros.h"
 
@@ -27,7 +28,8 @@ RopeRowLayout LayOutRopeRows(const RequestRope& rope, int64_t max_positions, int
 size_t RopeTables::Bytes(const ModelRopes& ropes, const RopeRowLayout& layout) {
   size_t bytes = 0;
   for (const RopeConfig& own : ropes.own) {
-    bytes += static_cast<size_t>(layout.num_rows()) * own.rotary_dim * sizeof(float);
+    bytes +=
+        AllocationBytes(static_cast<size_t>(layout.num_rows()) * own.rotary_dim * sizeof(float));
   }
   return bytes;
 }

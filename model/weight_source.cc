@@ -232,6 +232,29 @@ class RandomSource : public WeightSource {
   std::map<std::string, std::list<std::vector<bf16>>> live_;
 };
 
+class ShapeSource : public WeightSource {
+ public:
+  explicit ShapeSource(const ModelConfig& config)
+      : dtype_(config.checkpoint_dtype.value_or(DType::kBFloat16)) {}
+
+  bool Has(const std::string& /*name*/) const override { return true; }
+  absl::StatusOr<WeightRows> Rows(const StoredMatrix& matrix) override {
+    static constexpr bf16 kNothing{};
+    return WeightRows{.weight = &kNothing,
+                      .out_features = matrix.out_features,
+                      .bias = matrix.bias.empty() ? nullptr : &kNothing};
+  }
+  absl::StatusOr<std::vector<float>> Vector(const std::string& /*name*/, int64_t size) override {
+    return std::vector<float>(size);
+  }
+  void Done(const std::string& /*name*/) override {}
+  DType stored_dtype() const override { return dtype_; }
+  std::vector<std::string> Unused() const override { return {}; }
+
+ private:
+  DType dtype_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenCheckpoint(const std::string& directory) {
@@ -241,6 +264,10 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenCheckpoint(const std::string& 
 
 std::unique_ptr<WeightSource> RandomWeights(const ModelConfig& config) {
   return std::make_unique<RandomSource>(config);
+}
+
+std::unique_ptr<WeightSource> WeightShapes(const ModelConfig& config) {
+  return std::make_unique<ShapeSource>(config);
 }
 
 }  // namespace quire

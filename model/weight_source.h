@@ -57,6 +57,9 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenCheckpoint(const std::string& 
 // common initialisers, norm weights 1. The same config gives the same weights. For measuring speed.
 std::unique_ptr<WeightSource> RandomWeights(const ModelConfig& config);
 
+// The shapes of a checkpoint of `config`: their memory isn't there to be read. For counting.
+std::unique_ptr<WeightSource> WeightShapes(const ModelConfig& config);
+
 }  // namespace quire
 
 #endif  // QUIRE_MODEL_WEIGHT_SOURCE_H_

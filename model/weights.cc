@@ -221,10 +221,6 @@ int64_t CountParameters(const ModelConfig& config) {
   return count + config.token_types * hidden;
 }
 
-int64_t CountDuplicates(const ModelConfig& config) {
-  return config.mla ? config.num_layers * CountMlaDuplicates(config) : 0;
-}
-
 absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dtype,
                                          WeightSource& source, WeightMaker& maker,
                                          const LoadProgress& progress) {

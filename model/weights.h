@@ -59,8 +59,6 @@ absl::StatusOr<ModelWeights> LoadWeights(const ModelConfig& config, DType act_dt
 
 // Parameters of the model, biases and norms left out: what progress counts.
 int64_t CountParameters(const ModelConfig& config);
-// Of them, those that are held twice, in forms for different products.
-int64_t CountDuplicates(const ModelConfig& config);
 
 }  // namespace quire
 

@@ -4,6 +4,7 @@
 #ifndef QUIRE_OPS_WEIGHT_MAKER_H_
 #define QUIRE_OPS_WEIGHT_MAKER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,11 @@ struct LinearSpec {
   int64_t in_features = 0;
   std::vector<WeightRows> parts;       // in the order of their rows
   DType act_dtype = DType::kBFloat16;  // weights are converted to it and packed once
+
+  bool has_bias() const {
+    return std::any_of(parts.begin(), parts.end(),
+                       [](const WeightRows& part) { return part.bias != nullptr; });
+  }
 };
 
 // A packed weight, opaque to the layers above.

@@ -18,6 +18,7 @@
 #include "server/grpc_server.h"
 #include "server/load_progress.h"
 #include "server/log.h"
+#include "server/memory_table.h"
 #include "server/model_directory.h"
 #include "server/services.h"
 
@@ -59,16 +60,12 @@ void LogModel(LoadedModel& model) {
     Log(absl::StrCat("left over in the checkpoint: ",
                      absl::StrJoin(model.unused_tensors(), ", ", quote)));
   }
-  std::string plan;
-  size_t total = 0;
-  for (const MemoryUse& use : model.memory_plan()) {
-    absl::StrAppendFormat(&plan, "%s %.1f MiB, ", use.purpose,
-                          static_cast<double>(use.bytes) / 0x1p20);
-    total += use.bytes;
+  Log(absl::StrCat(config.architecture, " in ", DTypeName(model.act_dtype()), " on ",
+                   model.device()));
+  for (const std::string& line :
+       FormatMemoryTable(model.memory_budget(), model.engine().config().kv)) {
+    Log(line);
   }
-  Log(absl::StrFormat("%s in %s on %s; memory: %stotal %.1f MiB", config.architecture,
-                      std::string(DTypeName(model.act_dtype())), model.device(), plan,
-                      static_cast<double>(total) / 0x1p20));
   if (!model.executor().empty()) Log(model.executor());
   if (!model.is_batch_invariant()) {
     Log("batch invariance is off: a request's tokens may depend on what else is served");

@@ -262,15 +262,15 @@ absl::StatusOr<std::unique_ptr<Attention>> MakeCpuAttention(ThreadPool& pool, De
   const int64_t scratch_numbers =
       AttentionKernelsFor(isa).gqa_scratch_numbers(limits.max_head_dim, limits.max_value_dim);
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer scratch,
-                         memory.Allocate(threads * scratch_numbers * sizeof(float), "scratch"));
+                         memory.Allocate(threads * scratch_numbers * sizeof(float), "workspace"));
   QUIRE_ASSIGN_OR_RETURN(
       DeviceBuffer partials,
-      memory.Allocate(threads * kPartialNumbersPerThread * sizeof(float), "scratch"));
+      memory.Allocate(threads * kPartialNumbersPerThread * sizeof(float), "workspace"));
   DeviceBuffer encoder_pages;
   if (limits.encoder_tokens > 0) {
     const int64_t bytes =
         CpuAttention::EncoderPages(limits) * kEncoderBlockTokens * limits.encoder_token_bytes;
-    QUIRE_ASSIGN_OR_RETURN(encoder_pages, memory.Allocate(bytes, "scratch"));
+    QUIRE_ASSIGN_OR_RETURN(encoder_pages, memory.Allocate(bytes, "workspace"));
   }
   return std::make_unique<CpuAttention>(pool, isa, limits, scratch_numbers, std::move(scratch),
                                         std::move(partials), std::move(encoder_pages));

@@ -254,7 +254,7 @@ absl::StatusOr<std::unique_ptr<Mla>> MakeCpuMla(ThreadPool& pool, DeviceMemory& 
   CheckMlaShape(limits.shape);
   const int threads = pool.num_threads();
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
-                         memory.Allocate(Memory(limits, threads, isa).bytes(threads), "scratch"));
+                         memory.Allocate(Memory(limits, threads, isa).bytes(threads), "workspace"));
   QUIRE_ASSIGN_OR_RETURN(std::unique_ptr<MlaPrefill> prefill,
                          MlaPrefill::Create(pool, memory, isa, limits));
   return std::make_unique<CpuMla>(pool, isa, limits, std::move(buffer), std::move(prefill));

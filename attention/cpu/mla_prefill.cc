@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<MlaPrefill>> MlaPrefill::Create(ThreadPool& pool,
                                                                DeviceMemory& memory, CpuIsa isa,
                                                                const MlaLimits& limits) {
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer buffer,
-                         memory.Allocate(Bytes(limits, pool.num_threads(), isa), "scratch"));
+                         memory.Allocate(Bytes(limits, pool.num_threads(), isa), "workspace"));
   return std::unique_ptr<MlaPrefill>(new MlaPrefill(pool, isa, limits, std::move(buffer)));
 }
 

@@ -56,13 +56,12 @@ class CudaAttention : public Attention {
       const int64_t numbers = DecodePlanSize(limits_.max_rows, max_items_);
       for (DecodePlan& plan : plans_) {
         QUIRE_ASSIGN_OR_RETURN(plan.buffer,
-                               memory.Allocate(numbers * sizeof(int32_t), "activations"));
+                               memory.Allocate(numbers * sizeof(int32_t), "workspace"));
       }
-      QUIRE_ASSIGN_OR_RETURN(workspace_,
-                             memory.Allocate(WorkspaceBytes(max_items_), "activations"));
+      QUIRE_ASSIGN_OR_RETURN(workspace_, memory.Allocate(WorkspaceBytes(max_items_), "workspace"));
     }
     QUIRE_ASSIGN_OR_RETURN(pairs_,
-                           memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "activations"));
+                           memory.Allocate(staged_pairs_.size() * sizeof(int32_t), "workspace"));
     return absl::OkStatus();
   }
 

@@ -50,16 +50,16 @@ class CudaMla : public Mla {
   absl::Status TakeMemory(DeviceMemory& memory) {
     const MlaShape& shape = limits_.shape;
     const int64_t plan_size = DecodePlanSize(limits_.max_rows, max_items_);
-    QUIRE_ASSIGN_OR_RETURN(plan_, memory.Allocate(plan_size * sizeof(int32_t), "activations"));
+    QUIRE_ASSIGN_OR_RETURN(plan_, memory.Allocate(plan_size * sizeof(int32_t), "workspace"));
     QUIRE_ASSIGN_OR_RETURN(
-        splits_, memory.Allocate(MlaAbsorbedWorkspaceBytes(max_items_, shape), "activations"));
+        splits_, memory.Allocate(MlaAbsorbedWorkspaceBytes(max_items_, shape), "workspace"));
     const auto element = static_cast<int64_t>(DTypeBytes(limits_.cache_dtype));
+    QUIRE_ASSIGN_OR_RETURN(latent_,
+                           memory.Allocate(chunk_keys_ * shape.latent_dim * element, "workspace"));
     QUIRE_ASSIGN_OR_RETURN(
-        latent_, memory.Allocate(chunk_keys_ * shape.latent_dim * element, "activations"));
+        expanded_, memory.Allocate(chunk_keys_ * shape.expanded_width() * element, "workspace"));
     QUIRE_ASSIGN_OR_RETURN(
-        expanded_, memory.Allocate(chunk_keys_ * shape.expanded_width() * element, "activations"));
-    QUIRE_ASSIGN_OR_RETURN(
-        states_, memory.Allocate(MlaPrefillStateBytes(limits_.max_rows, shape), "activations"));
+        states_, memory.Allocate(MlaPrefillStateBytes(limits_.max_rows, shape), "workspace"));
     return absl::OkStatus();
   }
 

@@ -7,6 +7,7 @@
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/allocation_bytes.h"
 #include "core/cuda/cuda_error.h"
 
 namespace quire {
@@ -48,7 +49,7 @@ absl::StatusOr<std::unique_ptr<CudaMemory>> CudaMemory::Make(int device, double 
 
 absl::StatusOr<DeviceBuffer> CudaMemory::Allocate(size_t bytes, absl::string_view purpose) {
   if (bytes == 0) return DeviceBuffer();
-  if (bytes > AvailableBytes()) return OutOfMemory(bytes, purpose);
+  if (AllocationBytes(bytes) > AvailableBytes()) return OutOfMemory(bytes, purpose);
   void* data = nullptr;
   const cudaError_t error = cudaMalloc(&data, bytes);
   if (error == cudaErrorMemoryAllocation) {
@@ -59,10 +60,10 @@ absl::StatusOr<DeviceBuffer> CudaMemory::Allocate(size_t bytes, absl::string_vie
   QUIRE_CUDA_CHECK(cudaMemset(data, 0, bytes));
   // The kernels' streams do not wait for the one of cudaMemset.
   QUIRE_CUDA_CHECK(cudaDeviceSynchronize());
-  plan_.Add(purpose, bytes);
+  plan_.Add(purpose, AllocationBytes(bytes));
   return DeviceBuffer(data, bytes, [this, line = std::string(purpose)](void* buffer, size_t used) {
     QUIRE_CUDA_CHECK(cudaFree(buffer));
-    plan_.Remove(line, used);
+    plan_.Remove(line, AllocationBytes(used));
   });
 }
 

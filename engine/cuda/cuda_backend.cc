@@ -8,11 +8,14 @@
 #include "attention/cuda/cuda_attention.h"
 #include "attention/cuda/cuda_mla.h"
 #include "attention/cuda/gqa_decode_args.h"
+#include "core/allocation_bytes.h"
 #include "core/cpu/cpu_isa.h"
 #include "core/cpu/thread_pool.h"
 #include "core/cpu/usable_cpus.h"
 #include "core/status_macros.h"
 #include "engine/cuda/cuda_executor.h"
+#include "engine/cuda/device_placement.h"
+#include "engine/cuda/weight_memory.h"
 #include "ops/cuda/cuda_ops.h"
 #include "ops/cuda/cuda_sampler.h"
 
@@ -34,14 +37,18 @@ constexpr int kDecodePlans = 4;
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(CudaDevice device, int threads) : device_(std::move(device)), pool_(threads) {}
+  CudaBackend(CudaDevice device, int threads)
+      : device_(std::move(device)), weight_memory_(*device_.memory), pool_(threads) {}
 
   absl::Status Start(const BackendOptions& options, const ModelConfig& model) {
     QUIRE_ASSIGN_OR_RETURN(const CpuIsa isa, ChooseCpuIsa(options.cpu_isa));
-    QUIRE_ASSIGN_OR_RETURN(ops_, MakeCudaOps(*device_.queue, *device_.memory, pool_,
-                                             {.max_rows = options.max_batch_tokens,
+    max_rows_ = options.max_batch_tokens;
+    gpu_memory_fraction_ = options.gpu_memory_fraction;
+    QUIRE_ASSIGN_OR_RETURN(ops_, MakeCudaOps(*device_.queue, weight_memory_, pool_,
+                                             {.max_rows = max_rows_,
                                               .max_width = model.hidden_size,
                                               .isa = isa,
+                                              .staging_bytes = device_.staging_bytes,
                                               .prompt_gemm = device_.prompt_gemm.get()}));
     CudaAttentionLimits limits{.max_rows = options.max_batch_tokens,
                                .multiprocessors = device_.multiprocessors};
@@ -95,13 +102,26 @@ class CudaBackend : public Backend {
     return device_.prompt_gemm == nullptr || device_.prompt_gemm->is_batch_invariant();
   }
   int default_block_tokens() const override { return 64; }
-  // The server's share of the GPU is for it; what stays is for workspaces of some layers.
-  size_t DefaultKvBytes(size_t left) const override { return left - left / 8; }
+  // The server's share of the GPU is for it.
+  size_t DefaultKvBytes(size_t left) const override { return left; }
+
+  std::unique_ptr<WeightSizer> MakeWeightSizer() override { return MakeCudaWeightSizer(max_rows_); }
+  size_t ExecutorBytes(const BatchLimits& limits) const override {
+    return AllocationBytes(DevicePlacement::Bytes(limits));
+  }
+  size_t ReserveBytes() const override { return device_.reserve_bytes; }
+  absl::Status ReserveWeights(size_t bytes) override {
+    return device_.rounds_buffers ? weight_memory_.Reserve(bytes) : absl::OkStatus();
+  }
+  std::optional<double> gpu_memory_fraction() const override { return gpu_memory_fraction_; }
 
  private:
   // In the order in which they borrow from each other.
   CudaDevice device_;
+  WeightMemory weight_memory_;
   ThreadPool pool_;
+  int64_t max_rows_ = 0;
+  double gpu_memory_fraction_ = 0.0;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Attention> attention_;
   std::unique_ptr<CudaSampler> sampler_;

@@ -23,6 +23,10 @@ struct CudaDevice {
   std::unique_ptr<DeviceMemory> memory;
   std::unique_ptr<DeviceQueue> queue;
   std::unique_ptr<PromptGemm> prompt_gemm;  // or null: see CudaOpsOptions
+  // Whether memory() gives small buffers more than it counts: weights are then in one piece.
+  bool rounds_buffers = false;
+  size_t staging_bytes = size_t{32} << 20;  // see CudaOpsOptions
+  size_t reserve_bytes = 0;                 // of `memory`, which the driver may take
   std::function<size_t()> free_bytes;       // of the device, whoever takes them; or none
 };
 

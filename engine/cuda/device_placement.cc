@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<DevicePlacement>> DevicePlacement::Create(const B
                                                                          int slots,
                                                                          DeviceQueue& queue,
                                                                          DeviceMemory& memory) {
-  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer arrays, memory.Allocate(Bytes(limits), "activations"));
+  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer arrays, memory.Allocate(Bytes(limits), "workspace"));
   std::vector<DeviceBuffer> staging(slots);
   for (DeviceBuffer& buffer : staging) {
     QUIRE_ASSIGN_OR_RETURN(buffer, queue.MakeStaging(Bytes(limits)));

@@ -18,6 +18,10 @@
 namespace quire {
 namespace {
 
+// Of the memory, this much and a hundredth stay for recorded graphs (DecodeGraphOptions::max_bytes)
+// and for what the driver rounds up.
+constexpr size_t kReserveBytes = size_t{512} << 20;
+
 constexpr int kDevice = 0;  // of those that CUDA_VISIBLE_DEVICES leaves
 
 }  // namespace
@@ -35,6 +39,8 @@ bool HasCudaDevice() {
 absl::StatusOr<CudaDevice> OpenCudaDevice(const BackendOptions& options) {
   CudaDevice device;
   QUIRE_ASSIGN_OR_RETURN(device.memory, CudaMemory::Make(kDevice, options.gpu_memory_fraction));
+  device.rounds_buffers = true;
+  device.reserve_bytes = kReserveBytes + device.memory->AvailableBytes() / 100;
   const GpuIdentity gpu = ReadGpuIdentity(kDevice);
   device.name = gpu.name;
   device.multiprocessors = gpu.multiprocessors;

@@ -18,7 +18,7 @@ size_t CpuExperts::bytes() const {
   return bytes;
 }
 
-ExpertsRunner::Rows ExpertsRunner::Lay(const CpuExperts& experts, int64_t rows, char* base,
+ExpertsRunner::Rows ExpertsRunner::Lay(const ExpertsSpec& spec, int64_t rows, char* base,
                                        size_t& bytes) {
   bytes = 0;
   const auto matrix = [&](DType dtype, int64_t cols) {
@@ -26,15 +26,17 @@ ExpertsRunner::Rows ExpertsRunner::Lay(const CpuExperts& experts, int64_t rows, 
     bytes += (static_cast<size_t>(rows * cols) * DTypeBytes(dtype) + 63) / 64 * 64;
     return made;
   };
-  const DType act = experts.spec().act_dtype;
+  const DType act = spec.act_dtype;
+  const int64_t hidden = spec.gate_up[0]->in_features();
+  const int64_t ffn = spec.down[0]->in_features();
   Rows made;
-  made.gated = matrix(act, experts.expert_size());
+  made.gated = matrix(act, ffn);
   const size_t shared = bytes;
-  made.x = matrix(act, experts.hidden_size());
-  made.gate_up = matrix(act, 2 * experts.expert_size());
+  made.x = matrix(act, hidden);
+  made.gate_up = matrix(act, 2 * ffn);
   const size_t end = bytes;
   bytes = shared;
-  made.down = matrix(DType::kFloat32, experts.hidden_size());
+  made.down = matrix(DType::kFloat32, hidden);
   bytes = std::max(bytes, end);
   return made;
 }
@@ -47,11 +49,10 @@ absl::Status ExpertsRunner::Prepare(const CpuExperts& experts) {
     }
   }
   const int64_t rows = max_rows_ * spec.top_k;
-  size_t bytes = 0;
-  Lay(experts, rows, nullptr, bytes);
+  const size_t bytes = ScratchBytes(spec, max_rows_);
   if (bytes > scratch_.bytes()) {
     scratch_ = DeviceBuffer();
-    QUIRE_ASSIGN_OR_RETURN(scratch_, memory_.Allocate(bytes, "scratch"));
+    QUIRE_ASSIGN_OR_RETURN(scratch_, memory_.Allocate(bytes, "workspace"));
   }
   begins_.reserve(spec.gate_up.size() + 1);
   products_.reserve(spec.gate_up.size());
@@ -65,7 +66,7 @@ void ExpertsRunner::Run(const CpuExperts& experts, const DeviceMatrix& x,
   QUIRE_CHECK_LE(x.rows, max_rows_);
   const ExpertsSpec& spec = experts.spec();
   size_t bytes = 0;
-  const Rows rows = Lay(experts, ids.size, static_cast<char*>(scratch_.data()), bytes);
+  const Rows rows = Lay(spec, ids.size, static_cast<char*>(scratch_.data()), bytes);
   Sort(ids, spec.gate_up.size());
   GatherRows(x, spec.top_k, rows.x);
   Multiply(spec.gate_up, rows.x, rows.gate_up);

@@ -22,8 +22,6 @@ class CpuExperts : public Experts {
   explicit CpuExperts(ExpertsSpec spec) : spec_(std::move(spec)) {}
   size_t bytes() const override;
   const ExpertsSpec& spec() const { return spec_; }
-  int64_t hidden_size() const { return spec_.gate_up[0]->in_features(); }  // E
-  int64_t expert_size() const { return spec_.down[0]->in_features(); }     // F
 
  private:
   ExpertsSpec spec_;
@@ -39,6 +37,12 @@ class ExpertsRunner {
 
   // Makes room for Run with `experts`, which then allocates nothing.
   absl::Status Prepare(const CpuExperts& experts);
+  // Of what Prepare takes.
+  static size_t ScratchBytes(const ExpertsSpec& spec, int64_t max_rows) {
+    size_t bytes = 0;
+    Lay(spec, max_rows * spec.top_k, nullptr, bytes);
+    return bytes;
+  }
 
   // See Ops::ApplyExperts. Bytes read are the weights of the chosen experts, FLOPs those of k
   // experts a row: with few rows memory is the limit.
@@ -56,7 +60,7 @@ class ExpertsRunner {
   };
 
   // Lays them out from `base` on; `bytes` becomes what they take.
-  static Rows Lay(const CpuExperts& experts, int64_t rows, char* base, size_t& bytes);
+  static Rows Lay(const ExpertsSpec& spec, int64_t rows, char* base, size_t& bytes);
   // positions_[i] = where entry i of `ids` stands among all sorted by expert.
   void Sort(DeviceArray<const int32_t> ids, size_t num_experts);
   void GatherRows(const DeviceMatrix& x, int64_t top_k, const DeviceMatrix& sorted);

@@ -9,6 +9,7 @@
 #include "core/cpu/thread_pool.h"
 #include "core/device_memory.h"
 #include "ops/ops.h"
+#include "ops/weight_sizer.h"
 
 namespace quire {
 
@@ -22,6 +23,10 @@ struct CpuOpsOptions {
 // `pool` and `memory` (host memory) outlive the ops; the CPU must have `isa`. One call at a time.
 std::unique_ptr<Ops> MakeCpuOps(ThreadPool& pool, DeviceMemory& memory, CpuIsa isa,
                                 const CpuOpsOptions& options);
+
+// Of such ops.
+std::unique_ptr<WeightSizer> MakeCpuWeightSizer(ThreadPool& pool, DeviceMemory& memory, CpuIsa isa,
+                                                const CpuOpsOptions& options);
 
 }  // namespace quire
 

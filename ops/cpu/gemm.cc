@@ -77,14 +77,12 @@ absl::Status Gemm::Prepare(const PackedLinear& linear) {
     }
   }
   if (thread_scratch_.data() == nullptr) {
-    QUIRE_ASSIGN_OR_RETURN(
-        thread_scratch_,
-        memory_.Allocate(pool_.num_threads() * ScratchNumbers() * sizeof(float), "scratch"));
+    QUIRE_ASSIGN_OR_RETURN(thread_scratch_, memory_.Allocate(ThreadBytes(), "workspace"));
   }
-  const size_t packed_bytes = max_rows_ * RowNumbers(linear) * sizeof(float);
+  const size_t packed_bytes = PackedBytes(linear);
   if (packed_bytes > packed_rows_.bytes()) {
     packed_rows_ = DeviceBuffer();
-    QUIRE_ASSIGN_OR_RETURN(packed_rows_, memory_.Allocate(packed_bytes, "scratch"));
+    QUIRE_ASSIGN_OR_RETURN(packed_rows_, memory_.Allocate(packed_bytes, "workspace"));
   }
   return absl::OkStatus();
 }

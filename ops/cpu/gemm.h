@@ -31,6 +31,11 @@ class Gemm {
   // whether oneDNN is used.
   void Run(absl::Span<const Product> products);
 
+  // What Prepare takes, for this linear alone; others share it.
+  size_t WorkspaceBytes(const PackedLinear& linear) const {
+    return ThreadBytes() + PackedBytes(linear);
+  }
+
   // Whether oneDNN takes the tall blocks of products with `linear`.
   bool UsesOneDnn(const PackedLinear& linear) const;
 
@@ -70,6 +75,10 @@ class Gemm {
   int64_t RowNumbers(const PackedLinear& linear) const;
   int64_t SumsNumbers() const;
   int64_t ScratchNumbers() const;
+  size_t ThreadBytes() const { return pool_.num_threads() * ScratchNumbers() * sizeof(float); }
+  size_t PackedBytes(const PackedLinear& linear) const {
+    return max_rows_ * RowNumbers(linear) * sizeof(float);
+  }
   float* Scratch(int thread) const;
 
   const CpuIsa isa_;

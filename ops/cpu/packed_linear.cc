@@ -23,11 +23,6 @@ int64_t PaddedFeatures(int64_t in_features, DType dtype) {
   return CeilDiv(in_features, unit) * unit;
 }
 
-bool HasBias(const LinearSpec& spec) {
-  return std::any_of(spec.parts.begin(), spec.parts.end(),
-                     [](const WeightRows& part) { return part.bias != nullptr; });
-}
-
 }  // namespace
 
 PackedLinear::PackedLinear(const LinearSpec& spec, int64_t out_features)
@@ -35,16 +30,17 @@ PackedLinear::PackedLinear(const LinearSpec& spec, int64_t out_features)
       act_dtype_(spec.act_dtype),
       padded_features_(PaddedFeatures(spec.in_features, spec.act_dtype)) {}
 
+std::unique_ptr<PackedLinear> PackedLinear::Shape(const LinearSpec& spec) {
+  return std::unique_ptr<PackedLinear>(new PackedLinear(spec, CheckLinearSpec(spec)));
+}
+
 absl::StatusOr<std::unique_ptr<PackedLinear>> PackedLinear::Pack(const LinearSpec& spec,
                                                                  const OpsKernels& kernels,
                                                                  ThreadPool& pool,
                                                                  DeviceMemory& memory) {
-  std::unique_ptr<PackedLinear> linear(new PackedLinear(spec, CheckLinearSpec(spec)));
-  QUIRE_ASSIGN_OR_RETURN(
-      linear->weight_,
-      memory.Allocate(static_cast<size_t>(linear->num_panels()) * linear->panel_bytes(),
-                      "weights"));
-  if (HasBias(spec)) {
+  std::unique_ptr<PackedLinear> linear = Shape(spec);
+  QUIRE_ASSIGN_OR_RETURN(linear->weight_, memory.Allocate(linear->weight_bytes(), "weights"));
+  if (spec.has_bias()) {
     QUIRE_ASSIGN_OR_RETURN(linear->bias_,
                            memory.Allocate(linear->out_features() * sizeof(float), "weights"));
     linear->FillBias(spec);

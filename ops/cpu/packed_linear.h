@@ -23,6 +23,9 @@ class PackedLinear : public Linear {
                                                             const OpsKernels& kernels,
                                                             ThreadPool& pool, DeviceMemory& memory);
 
+  // Nothing but its sizes.
+  static std::unique_ptr<PackedLinear> Shape(const LinearSpec& spec);
+
   size_t bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
   DType act_dtype() const { return act_dtype_; }
@@ -32,6 +35,7 @@ class PackedLinear : public Linear {
   size_t panel_bytes() const {
     return static_cast<size_t>(padded_features_ * kPanelColumns) * DTypeBytes(act_dtype_);
   }
+  size_t weight_bytes() const { return static_cast<size_t>(num_panels()) * panel_bytes(); }
   void* panel(int64_t index) const {
     return static_cast<char*>(weight_.data()) + static_cast<size_t>(index) * panel_bytes();
   }

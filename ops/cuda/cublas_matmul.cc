@@ -122,7 +122,7 @@ AlgorithmConfig ConfigOf(const cublasLtMatmulAlgo_t& algorithm) {
 absl::StatusOr<std::unique_ptr<CublasMatmul>> CublasMatmul::Create(cudaStream_t stream,
                                                                    DeviceMemory& memory) {
   QUIRE_RETURN_IF_ERROR(LoadCublas());
-  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer workspace, memory.Allocate(kWorkspaceBytes, "activations"));
+  QUIRE_ASSIGN_OR_RETURN(DeviceBuffer workspace, memory.Allocate(kWorkspaceBytes, "workspace"));
   return absl::WrapUnique(new CublasMatmul(stream, std::move(workspace)));
 }
 

@@ -59,10 +59,13 @@ CudaExperts::Pointers CudaExperts::At(int list, const Linear& first) const {
   return at;
 }
 
-CudaExpertsRunner::Rows CudaExpertsRunner::Lay(const CudaExperts& experts, int64_t rows, char* base,
+CudaExpertsRunner::Rows CudaExpertsRunner::Lay(const ExpertsSpec& spec, int64_t rows, char* base,
                                                size_t& bytes) {
-  const DType act = experts.spec().act_dtype;
-  const int64_t pairs = rows * experts.spec().top_k;
+  const DType act = spec.act_dtype;
+  const auto num_experts = static_cast<int>(spec.gate_up.size());
+  const int64_t hidden = spec.gate_up[0]->in_features();
+  const int64_t ffn = spec.down[0]->in_features();
+  const int64_t pairs = rows * spec.top_k;
   bytes = 0;
   const auto take = [&](int64_t count, size_t element) {
     constexpr size_t kAlignment = 256;
@@ -78,22 +81,21 @@ CudaExpertsRunner::Rows CudaExpertsRunner::Lay(const CudaExperts& experts, int64
     return reinterpret_cast<int32_t*>(take(count, sizeof(int32_t)));
   };
   Rows laid;
-  laid.gate_up = matrix(act, 2 * experts.expert_size());
-  laid.gated = matrix(act, experts.expert_size());
-  laid.down = matrix(DType::kFloat32, experts.hidden_size());
-  laid.expert_start = ids(experts.num_experts() + 1);
+  laid.gate_up = matrix(act, 2 * ffn);
+  laid.gated = matrix(act, ffn);
+  laid.down = matrix(DType::kFloat32, hidden);
+  laid.expert_start = ids(num_experts + 1);
   laid.source_row = ids(pairs);
   laid.place = ids(pairs);
-  laid.counts = ids(SortPairsCounts(pairs, experts.num_experts()));
+  laid.counts = ids(SortPairsCounts(pairs, num_experts));
   return laid;
 }
 
 absl::Status CudaExpertsRunner::Prepare(const CudaExperts& experts) {
-  size_t bytes = 0;
-  Lay(experts, max_rows_, nullptr, bytes);
+  const size_t bytes = ScratchBytes(experts.spec(), max_rows_);
   if (bytes <= scratch_.bytes()) return absl::OkStatus();
   scratch_ = DeviceBuffer();  // before the larger one is taken
-  QUIRE_ASSIGN_OR_RETURN(scratch_, memory_.Allocate(bytes, "activations"));
+  QUIRE_ASSIGN_OR_RETURN(scratch_, memory_.Allocate(bytes, "workspace"));
   return absl::OkStatus();
 }
 
@@ -104,7 +106,7 @@ void CudaExpertsRunner::Run(const CudaExperts& experts, const DeviceMatrix& x,
   QUIRE_CHECK_LE(x.rows, max_rows_);
   if (x.rows == 0) return;
   size_t bytes = 0;
-  const Rows rows = Lay(experts, x.rows, static_cast<char*>(scratch_.data()), bytes);
+  const Rows rows = Lay(experts.spec(), x.rows, static_cast<char*>(scratch_.data()), bytes);
   const int num_experts = experts.num_experts();
   const bool many = SortPairsCounts(ids.size, num_experts) > 0;
   cuda::SortPairs(queue_, {.ids = ids,

@@ -21,11 +21,14 @@ class CudaExperts : public Experts {
   static absl::StatusOr<std::unique_ptr<CudaExperts>> Create(ExpertsSpec spec,
                                                              WeightUploader& uploader);
 
+  // Of what Create takes.
+  static size_t PointersBytes(const ExpertsSpec& spec) {
+    return 2 * (spec.gate_up.size() + spec.down.size()) * sizeof(void*);
+  }
+
   size_t bytes() const override;
   const ExpertsSpec& spec() const { return spec_; }
   int num_experts() const { return static_cast<int>(spec_.gate_up.size()); }
-  int64_t hidden_size() const { return spec_.gate_up[0]->in_features(); }  // E
-  int64_t expert_size() const { return spec_.down[0]->in_features(); }     // F
 
   // [X] pointers on the device.
   struct Pointers {
@@ -54,6 +57,12 @@ class CudaExpertsRunner {
 
   // Makes room for Run with `experts`, which then allocates nothing.
   absl::Status Prepare(const CudaExperts& experts);
+  // Of what Prepare takes.
+  static size_t ScratchBytes(const ExpertsSpec& spec, int64_t max_rows) {
+    size_t bytes = 0;
+    Lay(spec, max_rows, nullptr, bytes);
+    return bytes;
+  }
   // See Ops::ApplyExperts.
   void Run(const CudaExperts& experts, const DeviceMatrix& x, DeviceArray<const int32_t> ids,
            const DeviceMatrix& weights, const DeviceMatrix& out);
@@ -70,7 +79,7 @@ class CudaExpertsRunner {
     int32_t* counts = nullptr;
   };
   // Lays them out from `base` on; `bytes` becomes what they take.
-  static Rows Lay(const CudaExperts& experts, int64_t rows, char* base, size_t& bytes);
+  static Rows Lay(const ExpertsSpec& spec, int64_t rows, char* base, size_t& bytes);
 
   DeviceQueue& queue_;
   DeviceMemory& memory_;

@@ -17,11 +17,6 @@ namespace {
 // That a task writes: long against its start, short against a piece.
 constexpr int64_t kTaskBytes = int64_t{256} << 10;
 
-bool HasBias(const LinearSpec& spec) {
-  return std::any_of(spec.parts.begin(), spec.parts.end(),
-                     [](const WeightRows& part) { return part.bias != nullptr; });
-}
-
 std::vector<float> Biases(const LinearSpec& spec, int64_t out_features) {
   std::vector<float> biases(out_features);
   auto out = biases.begin();
@@ -61,7 +56,7 @@ absl::StatusOr<std::unique_ptr<CudaLinear>> WeightUploader::Upload(const LinearS
   }
   DeviceBuffer bias;
   DeviceBuffer act_bias;
-  if (HasBias(spec)) {
+  if (spec.has_bias()) {
     const std::vector<float> biases = Biases(spec, out_features);
     QUIRE_ASSIGN_OR_RETURN(bias, UploadArray(biases));
     const std::vector<bf16> rounded = Rounded(biases);

@@ -60,12 +60,10 @@ class CudaLinear : public Linear {
 // pieces of bounded size, of which one is on its way while the next is written. One call at a time.
 class WeightUploader {
  public:
-  // Of one piece: long against the latency of a copy, short against the weights.
-  static constexpr size_t kStagingBytes = size_t{32} << 20;
-
-  // `queue`, `memory` and `pool` outlive it; the CPU must have `isa`.
+  // `queue`, `memory` and `pool` outlive it; the CPU must have `isa`. Staging memory is two times
+  // `staging_bytes`.
   WeightUploader(DeviceQueue& queue, DeviceMemory& memory, ThreadPool& pool, CpuIsa isa,
-                 size_t staging_bytes = kStagingBytes)
+                 size_t staging_bytes)
       : memory_(memory), pool_(pool), isa_(isa), copies_(queue, staging_bytes) {}
 
   // Each has read its source when it returns; what it made is whole for the queue's work from there

@@ -37,7 +37,7 @@ class CudaOps : public Ops {
       : queue_(queue),
         sum_(std::move(sum)),
         prompt_gemm_(options.prompt_gemm),
-        uploader_(queue, memory, pool, options.isa),
+        uploader_(queue, memory, pool, options.isa, options.staging_bytes),
         experts_(queue, memory, options.max_rows) {}
 
   absl::StatusOr<std::unique_ptr<Linear>> MakeLinear(const LinearSpec& spec) override {
@@ -210,7 +210,7 @@ class CudaOps : public Ops {
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(DeviceQueue& queue, DeviceMemory& memory,
                                                  ThreadPool& pool, const CudaOpsOptions& options) {
   QUIRE_ASSIGN_OR_RETURN(DeviceBuffer sum,
-                         memory.Allocate(options.max_width * sizeof(float), "activations"));
+                         memory.Allocate(options.max_width * sizeof(float), "workspace"));
   return std::make_unique<CudaOps>(queue, memory, pool, options, std::move(sum));
 }
 

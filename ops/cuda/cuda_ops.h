@@ -2,6 +2,7 @@
 #ifndef QUIRE_OPS_CUDA_CUDA_OPS_H_
 #define QUIRE_OPS_CUDA_CUDA_OPS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -12,6 +13,7 @@
 #include "core/device_memory.h"
 #include "ops/cuda/prompt_gemm.h"
 #include "ops/ops.h"
+#include "ops/weight_sizer.h"
 
 namespace quire {
 
@@ -19,6 +21,8 @@ struct CudaOpsOptions {
   int64_t max_rows = 512;          // of a batch
   int64_t max_width = 0;           // E of SumRows
   CpuIsa isa = CpuIsa::kPortable;  // converts weights
+  // Of one copy of weights: long against its latency, short against the weights.
+  size_t staging_bytes = size_t{32} << 20;
   // Of prompt rows; null, and where it has no algorithm: the kernels of generated rows.
   PromptGemm* prompt_gemm = nullptr;
 };
@@ -27,6 +31,9 @@ struct CudaOpsOptions {
 // converts weights) outlive the ops. RESOURCE_EXHAUSTED when memory ends. One call at a time.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(DeviceQueue& queue, DeviceMemory& memory,
                                                  ThreadPool& pool, const CudaOpsOptions& options);
+
+// Of ops with max_rows.
+std::unique_ptr<WeightSizer> MakeCudaWeightSizer(int64_t max_rows);
 
 }  // namespace quire
 

@@ -21,7 +21,7 @@
 namespace quire {
 namespace {
 
-constexpr absl::string_view kPurpose = "sampler";
+constexpr absl::string_view kPurpose = "workspace";
 
 // Device memory of a turn, which all slots share: the queue keeps their work in order.
 struct TurnMemory {

@@ -55,6 +55,12 @@ class FailingBackend : public Backend {
   bool is_batch_invariant() const override { return backend_->is_batch_invariant(); }
   int default_block_tokens() const override { return backend_->default_block_tokens(); }
   size_t DefaultKvBytes(size_t left) const override { return backend_->DefaultKvBytes(left); }
+  std::unique_ptr<WeightSizer> MakeWeightSizer() override { return backend_->MakeWeightSizer(); }
+  size_t ExecutorBytes(const BatchLimits& limits) const override {
+    return backend_->ExecutorBytes(limits);
+  }
+  absl::Status ReserveWeights(size_t bytes) override { return backend_->ReserveWeights(bytes); }
+  size_t ReserveBytes() const override { return backend_->ReserveBytes(); }
 
  private:
   std::unique_ptr<Backend> backend_;

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/allocation_bytes.h"
 #include "core/check.h"
 #include "core/cuda/emulation/global_buffer.h"
 #include "core/cuda/emulation/global_memory.h"
@@ -14,19 +15,20 @@
 namespace quire::emulation {
 
 absl::StatusOr<DeviceBuffer> EmulatedMemory::Allocate(size_t bytes, absl::string_view purpose) {
+  ++allocations_;
   if (bytes == 0) return DeviceBuffer();
-  if (bytes > AvailableBytes()) {
+  if (AllocationBytes(bytes) > AvailableBytes()) {
     return absl::ResourceExhaustedError(absl::StrCat(purpose, " needs ", bytes, " bytes; ",
                                                      AvailableBytes(), " of ", budget_bytes_,
                                                      " are left"));
   }
   const auto buffer =
       std::make_shared<GlobalBuffer<char>>(std::string(purpose), std::vector<char>(bytes, 0));
-  plan_.Add(purpose, bytes);
+  plan_.Add(purpose, AllocationBytes(bytes));
   return DeviceBuffer(buffer->data(), bytes,
                       [this, buffer, line = std::string(purpose)](void* /*data*/, size_t used) {
                         if (queue_ != nullptr) queue_->Wait();
-                        plan_.Remove(line, used);
+                        plan_.Remove(line, AllocationBytes(used));
                       });
 }
 

@@ -2,7 +2,9 @@
 #ifndef QUIRE_CORE_CUDA_EMULATION_EMULATED_MEMORY_H_
 #define QUIRE_CORE_CUDA_EMULATION_EMULATED_MEMORY_H_
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,11 +27,14 @@ class EmulatedMemory : public DeviceMemory {
   void WaitFor(DeviceQueue& queue) { queue_ = &queue; }
   size_t AvailableBytes() const override { return budget_bytes_ - plan_.total_bytes(); }
   std::vector<MemoryUse> Plan() const override { return plan_.lines(); }
+  // Calls of Allocate so far.
+  uint64_t allocations() const { return allocations_; }
 
  private:
   size_t budget_bytes_;
   DeviceQueue* queue_ = nullptr;
   MemoryPlan plan_;
+  std::atomic<uint64_t> allocations_ = 0;
 };
 
 }  // namespace quire::emulation
