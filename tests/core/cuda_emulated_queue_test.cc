@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/allocation_bytes.h"
 #include "core/cuda/emulation/emulated_memory.h"
 #include "core/cuda/emulation/emulated_queue.h"
 #include "core/cuda/primitives/global.cuh"
@@ -106,15 +107,15 @@ TEST(EmulatedQueueDeathTest, AGraphTakesNoMemoryThatMayBeGone) {
       "of no MakeStaging");
 }
 
-TEST(EmulatedMemory, GivesOutItsBudgetAndTakesItBack) {
-  EmulatedMemory memory(1000);
+TEST(EmulatedMemory, GivesOutItsBudgetInWholeAllocationsAndTakesItBack) {
+  EmulatedMemory memory(1024);
   {
     const DeviceBuffer buffer = memory.Allocate(600, "weights").value();
-    EXPECT_EQ(memory.AvailableBytes(), 400U);
-    const auto refused = memory.Allocate(401, "kv cache");
+    EXPECT_EQ(memory.AvailableBytes(), 1024 - AllocationBytes(600));
+    const auto refused = memory.Allocate(memory.AvailableBytes() + 1, "kv cache");
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   }
-  EXPECT_EQ(memory.AvailableBytes(), 1000U);
+  EXPECT_EQ(memory.AvailableBytes(), 1024U);
 }
 
 }  // namespace

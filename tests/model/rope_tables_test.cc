@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "core/allocation_bytes.h"
 #include "core/cpu/host_memory.h"
 #include "core/cpu/thread_pool.h"
 #include "gtest/gtest.h"
@@ -58,7 +59,8 @@ TEST_F(RopeTablesTest, RowsOfShortAndLongSequencesAreThereFromTheStart) {
   EXPECT_EQ(layout.base_rows, 30);
   EXPECT_EQ(layout.long_rows, 100);
   EXPECT_EQ(layout.num_rows(), 137);
-  EXPECT_EQ(RopeTables::Bytes(ropes(), layout), 137 * (8 + 16) * sizeof(float));
+  EXPECT_EQ(RopeTables::Bytes(ropes(), layout),
+            AllocationBytes(137 * 8 * sizeof(float)) + AllocationBytes(137 * 16 * sizeof(float)));
   const auto tables = Make(layout);
   for (int64_t position = 0; position < 100; ++position) {
     for (int kind : {0, 1}) {

@@ -31,6 +31,7 @@ struct CountingLauncher {
     ++launches;
     launcher.Launch(shape, kernel, params...);
   }
+  size_t max_shared_bytes() const { return launcher.max_shared_bytes(); }
   EmulatedLauncher launcher;
   int launches = 0;
 };
