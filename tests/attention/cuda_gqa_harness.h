@@ -104,6 +104,14 @@ inline bool IsSmall(const GqaShape& shape, const std::vector<KvEntry>& entries, 
          (products ? 8'000'000 : 1'500'000);
 }
 
+// Those that are, as products at least: a GPU runs the others.
+template <typename Case>
+std::vector<const Case*> SmallOf(std::vector<const Case*> cases) {
+  std::erase_if(cases,
+                [](const Case* c) { return !IsSmall(c->shape, c->entries, DType::kBFloat16); });
+  return cases;
+}
+
 }  // namespace quire::testing
 
 #endif  // QUIRE_TESTS_ATTENTION_CUDA_GQA_HARNESS_H_
