@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <random>
@@ -193,7 +194,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
 
 }  // namespace quire
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app(
       "quire-cublas-table: the fastest of cuBLASLt's algorithms that give a row the same bits in "
       "any number of rows, on this machine's GPU, as rows of ops/cuda/measured_algorithms.inc");
@@ -209,5 +210,8 @@ int main(int argc, char** argv) {
   const absl::Status status = quire::Run(models, shapes);
   if (status.ok()) return 0;
   std::fprintf(stderr, "quire-cublas-table: %s\n", std::string(status.message()).c_str());
+  return 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "quire-cublas-table: %s\n", error.what());
   return 1;
 }

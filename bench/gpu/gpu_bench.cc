@@ -76,8 +76,8 @@ absl::Status RunBench(const BenchOptions& options, Report& report) {
         report.LeaveOut("all", "", "no time is left");
         continue;
       }
-      const absl::Status status = ops ? RunModelOps(configs[i], options, report)
-                                      : RunSteps(options.models[i], options.step_sizes, report);
+      absl::Status status = ops ? RunModelOps(configs[i], options, report)
+                                : RunSteps(options.models[i], options.step_sizes, report);
       if (status.code() == absl::StatusCode::kResourceExhausted) {
         report.LeaveOut("all", "", std::string(status.message()));
       } else if (!status.ok()) {
