@@ -79,8 +79,10 @@ struct BackendOptions {
   // Where measured choices are kept from one start to the next; empty: nowhere.
   std::string cache_dir;
   std::function<void(absl::string_view)> log;  // lines for people; or empty
-  // Rows of one step, and tokens of a sequence, at most: they size scratch memory.
+  // Rows of one step, sequences that run at once, and tokens of a sequence, at most: they size
+  // scratch memory.
   int64_t max_batch_tokens = 0;
+  int64_t max_num_sequences = 0;
   int64_t max_context = 0;
 };
 

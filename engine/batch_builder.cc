@@ -189,6 +189,7 @@ void BatchBuilder::PackSamples(const StepPlan& plan, StepBatch& batch) const {
     }
     if (output_position < request.stopping.min_new_tokens) row.banned = sequence.owner->end_ids;
     row.top_logprobs = request.top_logprobs;
+    row.sequence = sequence.id;
     batch.samples.push_back(row);
   }
   batch.scored_rows.clear();

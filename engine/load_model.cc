@@ -41,6 +41,7 @@ absl::Status LoadedModel::Start(const LoadOptions& options, const LoadProgress& 
   QUIRE_RETURN_IF_ERROR(PlanContext(options, scheduler));
   BackendOptions backend = options.backend;
   backend.max_batch_tokens = options.max_batch_tokens;
+  backend.max_num_sequences = options.max_num_sequences;
   backend.max_context = scheduler.context_tokens;
   QUIRE_ASSIGN_OR_RETURN(backend_, MakeBackend(backend, config_));
   device_ = backend_->Describe();

@@ -29,6 +29,10 @@ struct SampleRow {
   // The output goes on with a token that isn't known yet: what the batch before draws as its
   // (*pending)-th. Only where batches overlap; a draw of no token adds none.
   std::optional<int32_t> pending;
+  // Whose row it is, by a number that no other sequence ever has; 0: unknown. Samplers may remember
+  // a sequence, of which no row follows a draw of no token: its prompt stays, and an output that is
+  // no shorter than before, a pending token counted, goes on from there.
+  uint64_t sequence = 0;
 };
 
 class Sampler {

@@ -99,6 +99,7 @@ void Scheduler::Add(RequestKey key, std::shared_ptr<const Request> request, absl
     auto sequence = std::make_unique<Sequence>();
     sequence->owner = live.get();
     sequence->index = index;
+    sequence->id = ++num_sequences_made_;
     sequence->rope = rope.Start(sequence->prompt_tokens());
     sequence->kv = NewKv(*sequence);
     live->sequences.push_back(std::move(sequence));

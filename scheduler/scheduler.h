@@ -182,6 +182,7 @@ class Scheduler {
   TenantShares shares_;
   int used_slots_ = 0;
   int64_t num_queued_ = 0;
+  uint64_t num_sequences_made_ = 0;
 
   PlanId next_plan_{0};
   int outstanding_plans_ = 0;

@@ -35,7 +35,8 @@ struct LiveRequest;
 
 struct Sequence {
   LiveRequest* owner = nullptr;
-  int index = 0;  // of its request
+  int index = 0;    // of its request
+  uint64_t id = 0;  // no other of the scheduler's sequences ever has it; from 1
   SequenceState state = SequenceState::kFork;
 
   std::vector<TokenId> output;

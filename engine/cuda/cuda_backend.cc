@@ -35,6 +35,14 @@ int64_t MaxSplits(const ModelConfig& model, int64_t max_context) {
 // Of a batch: kinds of layers, full and with a window, with sinks and without.
 constexpr int kDecodePlans = 4;
 
+// Sequences whose penalties' counts are kept: all that run, and some that have ended, so that a new
+// one need not take the row of one that runs. Within 256 MiB.
+int64_t NumPenaltyRows(int64_t vocab_size, int64_t max_num_sequences) {
+  const int64_t least = CudaSamplerOptions().max_edited_rows;
+  const int64_t affordable = (int64_t{256} << 20) / (vocab_size * int64_t{sizeof(int32_t)});
+  return std::clamp(max_num_sequences + least, least, std::max(least, affordable));
+}
+
 class CudaBackend : public Backend {
  public:
   CudaBackend(CudaDevice device, int threads)
@@ -61,11 +69,12 @@ class CudaBackend : public Backend {
     }
     QUIRE_ASSIGN_OR_RETURN(attention_, MakeCudaAttention(*device_.queue, *device_.memory, limits));
     QUIRE_ASSIGN_OR_RETURN(
-        sampler_, MakeCudaSampler(*device_.queue, *device_.memory,
-                                  {.vocab_size = model.vocab_size,
-                                   .max_edits = std::max<int64_t>(1 << 16, 3 * model.vocab_size),
-                                   .slots = kCudaPipelineDepth,
-                                   .max_draws = options.max_batch_tokens}));
+        sampler_, MakeCudaSampler(
+                      *device_.queue, *device_.memory,
+                      {.vocab_size = model.vocab_size,
+                       .penalty_rows = NumPenaltyRows(model.vocab_size, options.max_num_sequences),
+                       .slots = kCudaPipelineDepth,
+                       .max_draws = options.max_batch_tokens}));
     return absl::OkStatus();
   }
 

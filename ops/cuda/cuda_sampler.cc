@@ -13,9 +13,10 @@
 #include "core/check.h"
 #include "core/status_macros.h"
 #include "ops/cuda/launch_sampler.h"
+#include "ops/cuda/penalty_rows.h"
 #include "ops/cuda/sampler_args.h"
 #include "ops/cuda/sampler_records.h"
-#include "ops/logit_edits.h"
+#include "ops/cuda/sampler_turn.h"
 #include "ops/sampling_math.h"
 
 namespace quire {
@@ -23,23 +24,17 @@ namespace {
 
 constexpr absl::string_view kPurpose = "workspace";
 
-// Device memory of a turn, which all slots share: the queue keeps their work in order.
-struct TurnMemory {
+// Device memory that all slots share: the queue keeps their work in order.
+struct SamplerMemory {
+  DeviceBuffer counts;  // int32 [penalty_rows, V]: see EditLogitsArgs
+  // Of a turn.
   DeviceBuffer edited;  // fp32 [max_edited_rows, V]
   DeviceBuffer sent;    // RecordBlock, likewise `fetched`
   DeviceBuffer fetched;
 };
 
-int64_t EditedStride(const CudaSamplerOptions& options) { return (options.vocab_size + 3) / 4 * 4; }
-
-int64_t MaxEdits(const CudaSamplerOptions& options) {
-  return std::max(options.max_edits, 3 * options.vocab_size);
-}
-
-size_t MostSent(const CudaSamplerOptions& options) {
-  return RecordBytes<DrawRow>(options.max_rows) + RecordBytes<ScoreRow>(options.max_rows) +
-         RecordBytes<EditRow>(options.max_edited_rows) + RecordBytes<LogitEdit>(MaxEdits(options));
-}
+// Of edited logits and of counts.
+int64_t RowStride(const CudaSamplerOptions& options) { return (options.vocab_size + 3) / 4 * 4; }
 
 size_t ScoreBytes(const CudaSamplerOptions& options, int64_t rows) {
   return RecordBytes<RowScore>(rows) + RecordBytes<TopLogit>(rows * options.max_top);
@@ -52,16 +47,14 @@ size_t MostFetched(const CudaSamplerOptions& options) {
 // The sampler of one slot.
 class SlotSampler : public Sampler {
  public:
-  SlotSampler(DeviceQueue& queue, const CudaSamplerOptions& options, const TurnMemory& turn)
-      : queue_(queue), options_(options), turn_(turn), counts_(options.vocab_size) {}
+  SlotSampler(DeviceQueue& queue, const CudaSamplerOptions& options, const SamplerMemory& memory,
+              PenaltyRows& penalty_rows)
+      : queue_(queue), options_(options), memory_(memory), turn_(options, penalty_rows) {}
 
   absl::Status Reserve(DeviceMemory& memory) {
     QUIRE_ASSIGN_OR_RETURN(drawn_, memory.Allocate(options_.max_draws * sizeof(int32_t), kPurpose));
-    QUIRE_RETURN_IF_ERROR(arena_.Reserve(queue_, MostSent(options_) + MostFetched(options_)));
-    draws_.reserve(options_.max_rows);
-    score_rows_.reserve(options_.max_rows);
-    edit_rows_.reserve(options_.max_edited_rows);
-    edits_.reserve(MaxEdits(options_));
+    QUIRE_RETURN_IF_ERROR(
+        arena_.Reserve(queue_, SamplerTurn::MaxBytes(options_) + MostFetched(options_)));
     return absl::OkStatus();
   }
 
@@ -78,8 +71,12 @@ class SlotSampler : public Sampler {
               absl::Span<SampledToken> results) override {
     QUIRE_CHECK_EQ(rows.size(), results.size());
     QUIRE_CHECK_EQ(logits.cols, options_.vocab_size);
+    for (const SampleRow& row : rows) {
+      QUIRE_CHECK(!row.pending || drawn_before_ != nullptr) << "no batch before";
+    }
     while (!rows.empty()) {
-      const size_t taken = TakeTurn(rows);
+      turn_.Begin();
+      const size_t taken = turn_.Take(rows);
       RunDraws(logits, results.first(taken));
       rows.remove_prefix(taken);
       results.remove_prefix(taken);
@@ -93,11 +90,8 @@ class SlotSampler : public Sampler {
     const auto count = static_cast<int64_t>(targets.size());
     for (int64_t begin = 0; begin < count; begin += options_.max_rows) {
       const int64_t end = std::min(begin + options_.max_rows, count);
-      ClearLists();
-      for (int64_t i = begin; i < end; ++i) {
-        QUIRE_CHECK(targets[i] >= 0 && targets[i] < options_.vocab_size) << targets[i];
-        score_rows_.push_back({.row = i, .token = targets[i], .top = CheckedTop(top)});
-      }
+      turn_.Begin();
+      for (int64_t i = begin; i < end; ++i) turn_.TakeScore(i, targets[i], top);
       RunScores(logits, results.subspan(begin, end - begin));
     }
   }
@@ -132,83 +126,6 @@ class SlotSampler : public Sampler {
     const TopLogit* top = nullptr;  // [num_scores, max_top]
   };
 
-  int32_t CheckedTop(int32_t top) const {
-    QUIRE_CHECK(top >= 0 && top <= options_.max_top) << top << " of " << options_.max_top;
-    return top;
-  }
-
-  void ClearLists() {
-    draws_.clear();
-    score_rows_.clear();
-    edit_rows_.clear();
-    edits_.clear();
-  }
-
-  // Lists as many of the first rows as there is room for, and returns their number.
-  size_t TakeTurn(absl::Span<const SampleRow> rows) {
-    ClearLists();
-    size_t taken = 0;
-    while (taken < rows.size() && static_cast<int64_t>(taken) < options_.max_rows &&
-           HasRoomFor(rows[taken])) {
-      TakeRow(rows[taken++]);
-    }
-    QUIRE_CHECK_GT(taken, 0U);
-    return taken;
-  }
-
-  bool HasRoomFor(const SampleRow& row) const {
-    if (!EditsLogits(row)) return true;
-    const size_t vocab = counts_.size();
-    size_t most = row.params->logit_bias.size() + std::min(row.banned.size(), vocab);
-    if (row.params->HasPenalties()) most += std::min(row.prompt.size() + row.output.size(), vocab);
-    return static_cast<int64_t>(edit_rows_.size()) < options_.max_edited_rows &&
-           static_cast<int64_t>(edits_.size() + most) <= MaxEdits(options_);
-  }
-
-  void TakeRow(const SampleRow& row) {
-    const SamplingParams& params = *row.params;
-    const bool is_edited = EditsLogits(row);
-    const bool is_greedy = params.temperature == 0;
-    const auto draw = static_cast<int32_t>(draws_.size());
-    draws_.push_back(
-        {.row = is_edited ? static_cast<int64_t>(edit_rows_.size()) : row.logits_row,
-         .is_edited = is_edited ? 1 : 0,
-         .top_k = params.top_k < options_.vocab_size ? params.top_k : 0,
-         .scale = is_greedy ? 0.0F : TemperatureScale(params.temperature),
-         .top_p = params.top_p,
-         .min_weight = MinWeight(params.min_p),
-         .random_bits = RandomBits(params.seed, row.sequence_index, row.output_position)});
-    if (is_edited) TakeEdits(row);
-    if (row.top_logprobs) {
-      score_rows_.push_back(
-          {.row = row.logits_row, .draw = draw, .top = CheckedTop(*row.top_logprobs)});
-    }
-  }
-
-  void TakeEdits(const SampleRow& row) {
-    const SamplingParams& params = *row.params;
-    EditRow edit_row{.logits_row = row.logits_row,
-                     .first_edit = static_cast<int32_t>(edits_.size()),
-                     .repetition_penalty = params.repetition_penalty,
-                     .frequency_penalty = params.frequency_penalty,
-                     .presence_penalty = params.presence_penalty};
-    for (const auto& [id, bias] : params.logit_bias) Edit(id, bias, edit_row.num_biases);
-    QUIRE_CHECK_LE(row.banned.size(), counts_.size());
-    for (TokenId id : row.banned) Edit(id, 0.0F, edit_row.num_bans);
-    ForEachPenalised(row, absl::MakeSpan(counts_), [&](TokenId id, int32_t count) {
-      Edit(id, static_cast<float>(count), edit_row.num_penalties);
-    });
-    if (row.pending && params.HasPenalties()) {
-      QUIRE_CHECK(drawn_before_ != nullptr) << "no batch before";
-      edit_row.pending = *row.pending;
-    }
-    edit_rows_.push_back(edit_row);
-  }
-  void Edit(TokenId id, float value, int32_t& count) {
-    edits_.push_back({.id = id, .value = value});
-    ++count;
-  }
-
   // Host memory for what goes out and what comes back. Where the batch's is used up, what it has is
   // waited for.
   char* TakeHost(size_t bytes) {
@@ -234,22 +151,15 @@ class SlotSampler : public Sampler {
     return {place.device, static_cast<int64_t>(records.size())};
   }
 
-  size_t SentBytes() const {
-    return RecordBytes<DrawRow>(static_cast<int64_t>(draws_.size())) +
-           RecordBytes<ScoreRow>(static_cast<int64_t>(score_rows_.size())) +
-           RecordBytes<EditRow>(static_cast<int64_t>(edit_rows_.size())) +
-           RecordBytes<LogitEdit>(static_cast<int64_t>(edits_.size()));
-  }
-
   Sent Send(char* host, size_t bytes) {
-    RecordBlock block(host, turn_.sent, bytes);
+    RecordBlock block(host, memory_.sent, bytes);
     Sent sent;
-    sent.draws = Array(block.Add(draws_), draws_);
-    const auto score_rows = block.Add(score_rows_);
-    sent.score_rows = Array(score_rows, score_rows_);
+    sent.draws = Array(block.Add(turn_.draws()), turn_.draws());
+    const auto score_rows = block.Add(turn_.score_rows());
+    sent.score_rows = Array(score_rows, turn_.score_rows());
     sent.host_score_rows = score_rows.host;
-    sent.edit_rows = Array(block.Add(edit_rows_), edit_rows_);
-    sent.edits = Array(block.Add(edits_), edits_);
+    sent.edit_rows = Array(block.Add(turn_.edit_rows()), turn_.edit_rows());
+    sent.edits = Array(block.Add(turn_.edits()), turn_.edits());
     block.Send(queue_);
     return sent;
   }
@@ -257,24 +167,26 @@ class SlotSampler : public Sampler {
   // Edits, draws and scores what is listed.
   void RunDraws(const DeviceMatrix& logits, absl::Span<SampledToken> results) {
     const auto count = static_cast<int64_t>(results.size());
-    const auto num_scores = static_cast<int64_t>(score_rows_.size());
+    const auto num_scores = static_cast<int64_t>(turn_.score_rows().size());
     QUIRE_CHECK_LE(num_drawn_ + count, options_.max_draws);
     int32_t* const tokens = drawn() + num_drawn_;
     num_drawn_ += count;
-    const size_t sent_bytes = SentBytes(), token_bytes = RecordBytes<int32_t>(count);
+    const size_t sent_bytes = turn_.bytes(), token_bytes = RecordBytes<int32_t>(count);
     const size_t score_bytes = num_scores > 0 ? ScoreBytes(options_, num_scores) : 0;
     char* const host = TakeHost(sent_bytes + token_bytes + score_bytes);
     const Sent sent = Send(host, sent_bytes);
-    const DeviceMatrix edited{.data = turn_.edited.data(),
+    const DeviceMatrix edited{.data = memory_.edited.data(),
                               .dtype = DType::kFloat32,
                               .rows = sent.edit_rows.size,
                               .cols = options_.vocab_size,
-                              .row_stride = EditedStride(options_)};
+                              .row_stride = RowStride(options_)};
     if (edited.rows > 0) {
       cuda::EditLogits(queue_, {.logits = logits,
                                 .rows = sent.edit_rows,
                                 .edits = sent.edits,
                                 .edited = edited,
+                                .counts = static_cast<int32_t*>(memory_.counts.data()),
+                                .counts_stride = RowStride(options_),
                                 .drawn_before = drawn_before_});
     }
     cuda::Draw(queue_, {.logits = logits, .edited = edited, .rows = sent.draws, .tokens = tokens});
@@ -288,8 +200,9 @@ class SlotSampler : public Sampler {
   }
 
   void RunScores(const DeviceMatrix& logits, absl::Span<TokenLogprobs> results) {
-    const size_t sent_bytes = SentBytes();
-    const size_t score_bytes = ScoreBytes(options_, static_cast<int64_t>(score_rows_.size()));
+    const size_t sent_bytes = turn_.bytes();
+    const size_t score_bytes =
+        ScoreBytes(options_, static_cast<int64_t>(turn_.score_rows().size()));
     char* const host = TakeHost(sent_bytes + score_bytes);
     const Sent sent = Send(host, sent_bytes);
     Read read{.scored = results};
@@ -299,7 +212,7 @@ class SlotSampler : public Sampler {
 
   void LaunchScores(const DeviceMatrix& logits, const Sent& sent, const int32_t* tokens, char* host,
                     size_t bytes, Read& read) {
-    RecordBlock block(host, turn_.fetched, bytes);
+    RecordBlock block(host, memory_.fetched, bytes);
     const auto scores = block.Room<RowScore>(sent.score_rows.size);
     const auto top = block.Room<TopLogit>(sent.score_rows.size * options_.max_top);
     cuda::Score(queue_, {.logits = logits,
@@ -336,32 +249,33 @@ class SlotSampler : public Sampler {
 
   DeviceQueue& queue_;
   const CudaSamplerOptions& options_;
-  const TurnMemory& turn_;
-  std::vector<int32_t> counts_;  // [V], all zero between uses
-  DeviceBuffer drawn_;           // [max_draws]
+  const SamplerMemory& memory_;
+  SamplerTurn turn_;
+  DeviceBuffer drawn_;  // [max_draws]
   int64_t num_drawn_ = 0;
   const int32_t* drawn_before_ = nullptr;
   StagingArena arena_;
   std::vector<Read> reads_;
-  // Of the turn that is being listed.
-  std::vector<DrawRow> draws_;
-  std::vector<ScoreRow> score_rows_;
-  std::vector<EditRow> edit_rows_;
-  std::vector<LogitEdit> edits_;
 };
 
 class CudaSamplerImpl : public CudaSampler {
  public:
   CudaSamplerImpl(DeviceQueue& queue, const CudaSamplerOptions& options)
-      : queue_(queue), options_(options) {}
+      : queue_(queue), options_(options), penalty_rows_(options.penalty_rows, options.vocab_size) {}
 
   absl::Status Reserve(DeviceMemory& memory) {
-    const int64_t edited = options_.max_edited_rows * EditedStride(options_);
-    QUIRE_ASSIGN_OR_RETURN(turn_.edited, memory.Allocate(edited * sizeof(float), kPurpose));
-    QUIRE_ASSIGN_OR_RETURN(turn_.sent, memory.Allocate(MostSent(options_), kPurpose));
-    QUIRE_ASSIGN_OR_RETURN(turn_.fetched, memory.Allocate(MostFetched(options_), kPurpose));
+    const size_t row_bytes = RowStride(options_) * sizeof(float);
+    static_assert(sizeof(float) == sizeof(int32_t));
+    QUIRE_ASSIGN_OR_RETURN(memory_.counts,
+                           memory.Allocate(options_.penalty_rows * row_bytes, kPurpose));
+    QUIRE_ASSIGN_OR_RETURN(memory_.edited,
+                           memory.Allocate(options_.max_edited_rows * row_bytes, kPurpose));
+    QUIRE_ASSIGN_OR_RETURN(memory_.sent,
+                           memory.Allocate(SamplerTurn::MaxBytes(options_), kPurpose));
+    QUIRE_ASSIGN_OR_RETURN(memory_.fetched, memory.Allocate(MostFetched(options_), kPurpose));
     for (int slot = 0; slot < options_.slots; ++slot) {
-      QUIRE_RETURN_IF_ERROR(slots_.emplace_back(queue_, options_, turn_).Reserve(memory));
+      QUIRE_RETURN_IF_ERROR(
+          slots_.emplace_back(queue_, options_, memory_, penalty_rows_).Reserve(memory));
     }
     return absl::OkStatus();
   }
@@ -392,7 +306,8 @@ class CudaSamplerImpl : public CudaSampler {
  private:
   DeviceQueue& queue_;
   const CudaSamplerOptions options_;
-  TurnMemory turn_;
+  SamplerMemory memory_;
+  PenaltyRows penalty_rows_;
   std::deque<SlotSampler> slots_;  // they don't move
   int current_ = -1;
 };
@@ -405,6 +320,7 @@ absl::StatusOr<std::unique_ptr<CudaSampler>> MakeCudaSampler(DeviceQueue& queue,
   QUIRE_CHECK(options.vocab_size > 0 && options.vocab_size <= kMaxSampledVocabulary)
       << options.vocab_size;
   QUIRE_CHECK(options.max_rows > 0 && options.max_edited_rows > 0 && options.slots > 0);
+  QUIRE_CHECK_GE(options.penalty_rows, options.max_edited_rows);
   QUIRE_CHECK(options.max_top >= 0 && options.max_top <= kMaxTopLogits) << options.max_top;
   auto sampler = std::make_unique<CudaSamplerImpl>(queue, options);
   QUIRE_RETURN_IF_ERROR(sampler->Reserve(memory));

@@ -19,9 +19,13 @@ struct CudaSamplerOptions {
   int64_t max_rows = 256;
   int64_t max_edited_rows = 16;
   int64_t max_edits = 1 << 16;  // of all rows; a row may need 3 V, which is the least
-  int32_t max_top = 20;         // of Sample's top_logprobs and Score's `top`; at most 256
-  int slots = 1;                // batches that overlap
-  int64_t max_draws = 1024;     // of a batch
+  // Sequences whose penalties' counts stay on the device, of 4 V bytes each (V in fours), all of it
+  // taken at the start; at least max_edited_rows. Where more draw in turns, each is counted anew at
+  // each of its tokens. (The CUDA backend asks for at most 256 MiB.)
+  int64_t penalty_rows = 16;
+  int32_t max_top = 20;      // of Sample's top_logprobs and Score's `top`; at most 256
+  int slots = 1;             // batches that overlap
+  int64_t max_draws = 1024;  // of a batch
 };
 
 // Its work goes to a queue, behind what is there. Tokens and log-probabilities are those of the

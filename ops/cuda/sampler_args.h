@@ -14,25 +14,31 @@ inline constexpr int32_t kMaxTopLogits = 256;  // of a scored row
 
 // Records that kernels load are multiples of 8 or 16 bytes, aligned to it.
 
-// One change of a row's y. Its place in the row's list says which.
+// What penalties know of an id: how often it is in the output, plus this where it is in the prompt
+// and that matters.
+inline constexpr int32_t kInPrompt = 1 << 30;
+
+// One change of a row's y or counts. Its place in the row's list says which.
 struct alignas(8) LogitEdit {
   int32_t id = 0;
-  float value = 0.0F;  // bias: what is added; ban: unused; penalty: the id's count in the output
+  float value = 0.0F;  // bias, count: what is added (exact below 2^24, and kInPrompt); ban: unused
 };
 
 // One row to edit: row i of EditLogitsArgs::edited becomes y of logits row `logits_row`. Its edits
-// are edits[first_edit ..]: biases, then bans, then penalties. Ids are distinct among the biases
-// and among the penalties, which know nothing of a pending token.
+// are edits[first_edit ..]: biases, whose ids are distinct, then bans, then what is added to the
+// counts. A row without penalties has no penalty row, and others' are distinct in a launch.
 struct alignas(16) EditRow {
   int64_t logits_row = 0;
   int32_t first_edit = 0;
   int32_t num_biases = 0;
   int32_t num_bans = 0;
-  int32_t num_penalties = 0;
+  int32_t num_counts = 0;
   float repetition_penalty = 1.0F;
   float frequency_penalty = 0.0F;
   float presence_penalty = 0.0F;
-  int32_t pending = -1;  // the output's last token is drawn_before[pending], if that is one
+  int32_t pending = -1;  // drawn_before[pending], if that is a token, is counted too
+  int32_t penalty_row = -1;
+  int32_t counts_anew = 0;  // 1: from zero
 };
 
 struct EditLogitsArgs {
@@ -40,6 +46,9 @@ struct EditLogitsArgs {
   DeviceArray<const EditRow> rows;     // [N]
   DeviceArray<const LogitEdit> edits;  //
   DeviceMatrix edited;                 // fp32 [at least N, V], written
+  // By penalty row and id; aligned to 16 bytes, the stride to 4. Kept from launch to launch.
+  int32_t* counts = nullptr;
+  int64_t counts_stride = 0;
   // What is drawn last as a row's token; -1: none.
   const int32_t* drawn_before = nullptr;
 };

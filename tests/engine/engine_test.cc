@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <map>
 #include <memory>
 #include <random>
 #include <thread>
@@ -51,7 +52,12 @@ class FakeExecutor : public Executor {
 
   void Submit(const StepBatch& batch) override {
     StepResult result;
-    for (const SampleRow& row : batch.samples) result.samples.push_back({.token = TokenOf(row)});
+    for (const SampleRow& row : batch.samples) {
+      result.samples.push_back({.token = TokenOf(row)});
+      // A sequence has a number of its own, and draws each of its tokens once.
+      EXPECT_GT(row.sequence, 0U);
+      EXPECT_EQ(row.output_position, drawn_[row.sequence]++) << row.sequence;
+    }
     result.prompt_logprobs.resize(batch.scored_rows.size());
     results_.push_back(std::move(result));
     const std::lock_guard<std::mutex> lock(gate_->mutex);
@@ -69,6 +75,7 @@ class FakeExecutor : public Executor {
 
  private:
   std::shared_ptr<Gate> gate_;
+  std::map<uint64_t, uint64_t> drawn_;  // tokens by sequence
   std::vector<StepResult> results_;
   StepResult taken_;
 };

@@ -74,11 +74,14 @@ TEST(CudaSamplerAllocationTest, SamplingAndScoringAllocateNothing) {
   const int64_t vocab = 100, rows = 12;
   emulation::EmulatedMemory memory;
   UncountedQueue queue;
-  // Several tiles, by rows and by edits.
-  const auto sampler =
-      MakeCudaSampler(queue, memory,
-                      {.vocab_size = vocab, .max_rows = 5, .max_edited_rows = 2, .max_edits = 1})
-          .value();
+  // Several tiles, by rows and by edits. Sequences take each other's penalty rows.
+  const auto sampler = MakeCudaSampler(queue, memory,
+                                       {.vocab_size = vocab,
+                                        .max_rows = 5,
+                                        .max_edited_rows = 2,
+                                        .max_edits = 1,
+                                        .penalty_rows = 4})
+                           .value();
   std::vector<float> logits(rows * vocab);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 7 % 31);
   const DeviceMatrix matrix{logits.data(), DType::kFloat32, rows, vocab, vocab};
@@ -97,7 +100,8 @@ TEST(CudaSamplerAllocationTest, SamplingAndScoringAllocateNothing) {
                            .prompt = text,
                            .output = text,
                            .banned = banned,
-                           .top_logprobs = 5});
+                           .top_logprobs = 5,
+                           .sequence = static_cast<uint64_t>(i)});
   }
   const std::vector<TokenId> targets(rows, 4);
   std::vector<SampledToken> drawn(rows);
@@ -109,7 +113,7 @@ TEST(CudaSamplerAllocationTest, SamplingAndScoringAllocateNothing) {
   run();
   emulation_allocations = 0;
   const int64_t before = Allocations();
-  run();
+  for (int i = 0; i < 20; ++i) run();
   EXPECT_EQ(Allocations() - before - emulation_allocations, 0);
   EXPECT_GT(emulation_allocations, 0);  // the launches were seen
 }

@@ -80,5 +80,17 @@ TEST(CudaSamplerDeviceTest, DrawsWhatTheCpuDraws) {
   }
 }
 
+// Law: counts that stay on the device are those of the host.
+TEST(CudaSamplerDeviceTest, DrawsWhatTheCpuDrawsStepByStep) {
+  if (Device() == nullptr) GTEST_SKIP() << "there is no device for it";
+  std::mt19937_64 random(22);
+  for (int64_t vocab : {7, 300, 32001, 151936}) {
+    const auto sampler = MakeOnDevice(vocab);
+    Batch some = RandomBatch(random, vocab, 15, 1, 2), many = RandomBatch(random, vocab, 60, 1, 2);
+    ExpectCpuDrawsOfSteps(*sampler, some, 12);
+    ExpectCpuDrawsOfSteps(*MakeOnDevice(vocab), many, 3);
+  }
+}
+
 }  // namespace
 }  // namespace quire

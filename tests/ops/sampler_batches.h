@@ -105,8 +105,8 @@ inline std::vector<SampledToken> Draws(Sampler& sampler, Batch& batch) {
   return drawn;
 }
 
-// What the CPU draws, to the bit.
-inline void ExpectCpuDraws(Sampler& sampler, Batch& batch) {
+// What the CPU draws, to the bit, and what the sampler did.
+inline std::vector<SampledToken> ExpectCpuDraws(Sampler& sampler, Batch& batch) {
   ThreadPool pool(1);
   const auto cpu = MakeCpuSampler(pool, AvailableCpuIsas().front(), batch.vocab);
   const std::vector<SampledToken> want = Draws(*cpu, batch);
@@ -116,9 +116,24 @@ inline void ExpectCpuDraws(Sampler& sampler, Batch& batch) {
     SCOPED_TRACE(::testing::Message() << "vocab " << batch.vocab << " row " << i << " temperature "
                                       << params.temperature << " top_k " << params.top_k
                                       << " top_p " << params.top_p << " min_p " << params.min_p);
-    ASSERT_EQ(got[i].token, want[i].token);
+    EXPECT_EQ(got[i].token, want[i].token);
     if (batch.rows[i].top_logprobs && want[i].token != kNoToken) {
       ExpectSame(got[i].logprobs, want[i].logprobs);
+    }
+  }
+  return got;
+}
+
+// The batch again and again. Most rows are of sequences, whose outputs grow by what they draw.
+inline void ExpectCpuDrawsOfSteps(Sampler& sampler, Batch& batch, int steps) {
+  for (int step = 0; step < steps; ++step) {
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+      batch.rows[i].sequence = i % 5 == 0 ? 0 : i;
+      batch.rows[i].output = batch.outputs[i];
+    }
+    const std::vector<SampledToken> drawn = ExpectCpuDraws(sampler, batch);
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      if (drawn[i].token != kNoToken) batch.outputs[i].push_back(drawn[i].token);
     }
   }
 }

@@ -180,6 +180,7 @@ TEST_F(SchedulerTest, ForksShareThePromptsRowsAndDrawApart) {
   StepPlan prefill = Plan();
   EXPECT_EQ(prefill.num_rows, 10);
   ASSERT_EQ(prefill.samples.size(), 3U);
+  for (uint64_t i = 0; i < 3; ++i) EXPECT_EQ(prefill.samples[i].sequence->id, i + 1);
   EXPECT_THAT(prefill.logits_rows, ElementsAre(9));
   Commit(std::move(prefill));
   EXPECT_EQ(kv_->pool(0).num_referenced(), 3);
