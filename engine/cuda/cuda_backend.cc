@@ -43,6 +43,13 @@ int64_t NumPenaltyRows(int64_t vocab_size, int64_t max_num_sequences) {
   return std::clamp(max_num_sequences + least, least, std::max(least, affordable));
 }
 
+// Rows of logits that are changed in one turn: those of all that run, within 64 MiB.
+int64_t NumEditedRows(int64_t vocab_size, int64_t max_num_sequences) {
+  const int64_t least = CudaSamplerOptions().max_edited_rows;
+  const int64_t affordable = (int64_t{64} << 20) / (vocab_size * int64_t{sizeof(float)});
+  return std::clamp(max_num_sequences, least, std::max(least, affordable));
+}
+
 class CudaBackend : public Backend {
  public:
   CudaBackend(CudaDevice device, int threads)
@@ -69,12 +76,14 @@ class CudaBackend : public Backend {
     }
     QUIRE_ASSIGN_OR_RETURN(attention_, MakeCudaAttention(*device_.queue, *device_.memory, limits));
     QUIRE_ASSIGN_OR_RETURN(
-        sampler_, MakeCudaSampler(
-                      *device_.queue, *device_.memory,
-                      {.vocab_size = model.vocab_size,
-                       .penalty_rows = NumPenaltyRows(model.vocab_size, options.max_num_sequences),
-                       .slots = kCudaPipelineDepth,
-                       .max_draws = options.max_batch_tokens}));
+        sampler_,
+        MakeCudaSampler(
+            *device_.queue, *device_.memory,
+            {.vocab_size = model.vocab_size,
+             .max_edited_rows = NumEditedRows(model.vocab_size, options.max_num_sequences),
+             .penalty_rows = NumPenaltyRows(model.vocab_size, options.max_num_sequences),
+             .slots = kCudaPipelineDepth,
+             .max_draws = options.max_batch_tokens}));
     return absl::OkStatus();
   }
 
